@@ -1,0 +1,128 @@
+"""Lexical pieces shared by every header (RFC 3261 §25.1): tokens, quoted strings, lists, parameters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from sidestream.sip.errors import ParseError
+
+TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+\Z")
+"""`token` of RFC 3261 §25.1."""
+
+# The obs-free pieces of a list: quoted strings and angle brackets hide separators.
+_HIDDEN = re.compile(r'"(?:[^"\\]|\\.)*"|<[^<>]*>', re.DOTALL)
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_LWS = " \t"
+
+
+def is_token(text: str) -> bool:
+    """Whether the text is one or more token characters."""
+    return TOKEN.match(text) is not None
+
+
+def parse_digits(text: str, field: str, limit: int) -> int:
+    """Read an unsigned decimal of at most `limit`.
+
+    Raises:
+        ParseError: 400 naming `field` when the text is empty, signed, not ASCII digits or too large.
+    """
+    if not (text.isascii() and text.isdigit()) or len(text) > 12 or (number := int(text)) > limit:
+        raise ParseError(400, f"Invalid {field}")
+    return number
+
+
+def split_outside(text: str, separator: str) -> list[str]:
+    """Split at a separator that is outside quoted strings and angle brackets; pieces are trimmed.
+
+    Raises:
+        ParseError: 400 when a quote or an angle bracket is never closed.
+    """
+    if '"' not in text and "<" not in text:
+        return [piece.strip(_LWS) for piece in text.split(separator)]
+    pieces: list[str] = []
+    start = at = 0
+    while (found := _next_of(text, at, separator)) is not None:
+        if text[found] == separator:
+            pieces.append(text[start:found].strip(_LWS))
+            start = at = found + 1
+            continue
+        hidden = _HIDDEN.match(text, found)
+        if hidden is None:
+            raise ParseError(400, "Unbalanced quote or bracket")
+        at = hidden.end()
+    pieces.append(text[start:].strip(_LWS))
+    return pieces
+
+
+def _next_of(text: str, at: int, separator: str) -> int | None:
+    """Position of the next separator, quote or opening bracket; None at the end."""
+    found = [position for mark in (separator, '"', "<") if (position := text.find(mark, at)) >= 0]
+    return min(found) if found else None
+
+
+def split_list(text: str) -> list[str]:
+    """Split a comma list (RFC 3261 §7.3.1), quote and bracket aware; empty elements are dropped."""
+    if "," not in text:
+        text = text.strip(_LWS)
+        return [text] if text else []
+    return [piece for piece in split_outside(text, ",") if piece]
+
+
+def parse_params(text: str, field: str) -> dict[str, str | None]:
+    """Read `;name=value` parameters; names lower-cased, values as written (quotes kept).
+
+    Args:
+        text: what follows the value, empty or beginning with a semicolon.
+        field: the header's name, for the error.
+
+    Raises:
+        ParseError: 400 for an empty or doubled name, or text that is not a parameter list.
+    """
+    if not text:
+        return {}
+    params: dict[str, str | None] = {}
+    pieces = split_outside(text, ";")
+    if pieces[0]:
+        raise ParseError(400, f"Invalid {field} parameters")
+    for piece in pieces[1:]:
+        name, equals, value = piece.partition("=")
+        name = name.rstrip(_LWS).lower()
+        if not is_token(name) or name in params:
+            raise ParseError(400, f"Invalid {field} parameter")
+        value = value.lstrip(_LWS)
+        if equals and not value:
+            raise ParseError(400, f"Empty {field} parameter")
+        params[name] = value if equals else None
+    return params
+
+
+def format_params(params: Mapping[str, str | None]) -> str:
+    """Write parameters as `;name=value` or `;name`."""
+    return "".join(f";{name}" if value is None else f";{name}={value}" for name, value in params.items())
+
+
+def unquote(text: str) -> str:
+    """The text inside a quoted string with its escapes undone; other text unchanged."""
+    if len(text) >= 2 and text[0] == '"' and text[-1] == '"':
+        text = text[1:-1]
+        return _ESCAPED.sub(r"\1", text) if "\\" in text else text
+    return text
+
+
+def quote(text: str) -> str:
+    """Make a quoted string (RFC 3261 §25.1)."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def leading_quoted(text: str) -> tuple[str, str]:
+    """Split a text that begins with a quoted string into its content (unescaped) and the rest.
+
+    Raises:
+        ParseError: 400 when the quote is never closed.
+    """
+    found = _QUOTED.match(text)
+    if found is None:
+        raise ParseError(400, "Unbalanced quote")
+    return _ESCAPED.sub(r"\1", found[1]), text[found.end() :]

@@ -1,0 +1,352 @@
+"""Bytes to messages: datagrams, TCP framing and strict limits (RFC 3261 §7, §18.3, RFC 5626 §4.4.1)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sidestream.sip.errors import ParseError
+from sidestream.sip.grammar import is_token
+from sidestream.sip.message import Headers, Message, Request, Response
+
+__all__ = ["KeepAlive", "ParseError", "StreamParser", "parse_message", "validate", "validate_request"]
+
+MAX_MESSAGE = 64 * 1024
+"""Largest message in bytes: what a UDP datagram can carry (RFC 3261 §18.1.1)."""
+MAX_LINE = 8 * 1024
+"""Longest header line in characters, folded parts counted together."""
+MAX_HEADERS = 256
+"""Most header lines in a message."""
+
+_END_OF_HEAD = b"\r\n\r\n"
+_PING = b"\r\n\r\n"
+_FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
+_VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+\Z", re.IGNORECASE)
+_STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?\Z", re.IGNORECASE | re.DOTALL)
+_URI_TEXT = re.compile(r"[^\x00-\x20<>\"\x7f]+\Z")
+# RFC 3261 §7.3.1 and §20: these may stand once only.
+_SINGLE = frozenset(
+    {
+        "call-id", "content-disposition", "content-encoding", "content-length", "content-type",
+        "cseq", "date", "event", "expires", "from", "max-forwards", "mime-version", "min-expires",
+        "min-se", "rack", "refer-to", "replaces", "rseq", "session-expires", "timestamp", "to",
+    }
+)  # fmt: skip
+_CALL_ID = re.compile(r"[!-~]+\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAlive:
+    """A double CRLF arrived between messages: the peer's keep-alive ping, to be answered by one CRLF."""
+
+
+def parse_message(data: bytes) -> Message:
+    """Read one datagram; the body is what Content-Length says, or the rest (RFC 3261 §18.3).
+
+    Header values are read later, on demand; `validate` reads the mandatory ones.
+
+    Raises:
+        ParseError: with the status to answer and, for a request, what was understood of it.
+    """
+    data = data.lstrip(b"\r\n")
+    if len(data) > MAX_MESSAGE:
+        raise ParseError(513, "Message Too Large")
+    end = data.find(_END_OF_HEAD)
+    if end < 0:
+        raise ParseError(400, "Missing end of headers", _partial(data))
+    message = _parse_head(data[:end])
+    body = data[end + 4 :]
+    length = content_length(message)
+    if length is None:
+        message.body = body
+    elif length > len(body):
+        raise _blame(message, ParseError(400, "Content-Length exceeds the body"))
+    else:
+        message.body = body[:length]
+    return message
+
+
+def content_length(message: Message) -> int | None:
+    """The Content-Length, None when absent.
+
+    Raises:
+        ParseError: 400 when it is negative, no number or doubled; 513 when above the limit.
+    """
+    values = message.headers.get_all("Content-Length")
+    if not values:
+        return None
+    if len(set(values)) > 1:
+        raise _blame(message, ParseError(400, "Conflicting Content-Length"))
+    value = values[0]
+    if not (value.isascii() and value.isdigit()):
+        raise _blame(message, ParseError(400, "Invalid Content-Length"))
+    if len(value) > 9 or int(value) > MAX_MESSAGE:
+        raise _blame(message, ParseError(513, "Message Too Large"))
+    return int(value)
+
+
+def _blame(message: Message, error: ParseError) -> ParseError:
+    """Give the error the request it is about, so that it can be answered."""
+    if isinstance(message, Request):
+        error.partial = message
+    return error
+
+
+def _decode(head: bytes) -> str:
+    try:
+        return head.decode()
+    except UnicodeDecodeError:
+        # Not UTF-8, as RFC 3261 §25.1 demands: in practice Latin-1 display names. They pass on as UTF-8.
+        return head.decode("latin-1")
+
+
+def _parse_head(head: bytes) -> Message:
+    """Read start line and header lines; everything but the body."""
+    text = _decode(head)
+    lines = text.split("\r\n")
+    if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1:
+        raise ParseError(400, "Bare CR or LF", _partial(head))
+    start = lines[0]
+    if len(start) > MAX_LINE:
+        raise ParseError(414 if not start.startswith("SIP/") else 400, "Start line too long")
+    if "\r\n " in text or "\r\n\t" in text:
+        lines = _unfold(text)
+    message = _parse_start(start)
+    try:
+        _parse_headers(lines, message.headers)
+    except ParseError as error:
+        raise _blame(message, error) from None
+    if isinstance(message, Request):
+        _check_request_line(message, start)
+    return message
+
+
+def _unfold(text: str) -> list[str]:
+    """Undo line folding: a line break with leading white space is one space (RFC 3261 §7.3.1)."""
+    first, _, rest = text.partition("\r\n")
+    if rest[:1] in {" ", "\t"}:
+        raise ParseError(400, "Folded start line")
+    return [first, *_FOLD.sub(" ", rest).split("\r\n")]
+
+
+def _parse_start(line: str) -> Message:
+    """Read the start line far enough to know what it is; a bad Request-URI is judged after the headers."""
+    found = _STATUS_LINE.match(line)
+    if found is not None:
+        return Response(int(found[1]), found[2] or "")
+    method, _, rest = line.partition(" ")
+    uri = rest.rpartition(" ")[0]
+    if method[:4].upper() == "SIP/" or not is_token(method):
+        raise ParseError(400, "Invalid start line")
+    return Request(method, uri)
+
+
+def _check_request_line(request: Request, line: str) -> None:
+    """RFC 3261 §7.1: method, Request-URI and version apart by single spaces, and nothing more."""
+    version = _VERSION.match(line.rpartition(" ")[2])
+    if version is None:
+        raise ParseError(400, "Invalid request line", request)
+    if version[0].upper() != "SIP/2.0":
+        raise ParseError(505, "Version Not Supported", request)
+    if _URI_TEXT.match(request.uri) is None:
+        raise ParseError(400, "Invalid Request-URI", request)
+
+
+def _parse_headers(lines: list[str], headers: Headers) -> None:
+    if len(lines) - 1 > MAX_HEADERS:
+        raise ParseError(400, "Too many headers")
+    append = headers.append_wire
+    problem: str | None = None
+    for index in range(1, len(lines)):
+        line = lines[index]
+        name, colon, value = line.partition(":")
+        name = name.rstrip(" \t")
+        if len(line) > MAX_LINE:
+            problem = "Header line too long"
+        elif not colon or not is_token(name):
+            problem = "Invalid header line"
+        else:
+            append(name, value.strip(" \t"))
+    if problem is not None:
+        raise ParseError(400, problem)
+
+
+def _partial(data: bytes) -> Request | None:
+    """What can be understood of a request whose framing is broken, None when nothing can be answered."""
+    lines = _decode(data[:MAX_MESSAGE]).replace("\r\n", "\n").replace("\r", "\n").split("\n\n")[0].split("\n")
+    try:
+        message = _parse_start(lines[0])
+    except ParseError:
+        return None
+    if not isinstance(message, Request) or len(lines[0]) > MAX_LINE:
+        return None
+    for line in lines[1:MAX_HEADERS]:
+        name, colon, value = line.partition(":")
+        name = name.rstrip(" \t")
+        if colon and is_token(name) and len(line) <= MAX_LINE:
+            message.headers.append_wire(name, value.strip(" \t"))
+    return message
+
+
+def validate(message: Message) -> None:
+    """Check what every message must have and that all headers the core reads are well formed.
+
+    After it returned, no typed property of the message raises.
+
+    Raises:
+        ParseError: 400 naming the header; for a request with itself as `partial`.
+    """
+    try:
+        _check_singles(message.headers)
+        _check_call_id(message.call_id)
+        # Reading is the check; the results stay cached for whoever asks next.
+        _ = message.vias, message.from_, message.to, message.cseq, message.max_forwards
+        _ = message.contacts, message.record_routes, message.routes
+    except ParseError as error:
+        raise _blame(message, error) from None
+
+
+def validate_request(request: Request) -> None:
+    """Check a request: `validate`, and that CSeq names the request's method (RFC 3261 §8.1.1.5).
+
+    Raises:
+        ParseError: 400 naming the header, with the request as `partial`.
+    """
+    validate(request)
+    if request.cseq.method != request.method:
+        raise ParseError(400, "CSeq method mismatch", request)
+
+
+def _check_call_id(call_id: str) -> None:
+    if _CALL_ID.match(call_id) is None:
+        raise ParseError(400, "Invalid Call-ID")
+
+
+def _check_singles(headers: Headers) -> None:
+    seen: set[str] = set()
+    for key in headers.keys():  # noqa: SIM118 - Headers iterates over (name, value)
+        if key in _SINGLE:
+            if key in seen:
+                raise ParseError(400, f"Repeated {key}")
+            seen.add(key)
+
+
+class StreamParser:
+    """Cuts a TCP or TLS byte stream into messages (RFC 3261 §18.3) and keep-alives (RFC 5626 §4.4.1).
+
+    The events do not depend on how the stream was cut into reads. After an error that loses the framing
+    `broken` is true, no further events come, and the connection must be closed.
+
+    Args:
+        max_size: largest message accepted, in bytes.
+    """
+
+    __slots__ = ("_buffer", "_head", "_max_size", "_need", "_searched", "_skip_error", "broken")
+
+    def __init__(self, max_size: int = MAX_MESSAGE) -> None:
+        self._buffer = bytearray()
+        self._max_size = max_size
+        self._searched = 0
+        self._head: Message | None = None
+        self._skip_error: ParseError | None = None
+        self._need = 0
+        self.broken = False
+
+    def feed(self, data: bytes) -> None:
+        """Add what was read; drain `next_event` after each feed so that the buffer stays bounded."""
+        if not self.broken:
+            self._buffer += data
+
+    @property
+    def mid_message(self) -> bool:
+        """Whether part of a message is waiting for the rest."""
+        return self._awaits_body or len(self._buffer) > 2
+
+    def next_event(self) -> Message | KeepAlive | ParseError | None:
+        """The next complete thing in the stream, None when more bytes are needed.
+
+        An error of one message whose length is known is returned and the stream goes on after it.
+        """
+        if self.broken:
+            return None
+        if not self._awaits_body:
+            event = self._next_head()
+            if event is not None:
+                return event
+        if not self._awaits_body or len(self._buffer) < self._need:
+            return None
+        return self._take_body()
+
+    @property
+    def _awaits_body(self) -> bool:
+        return self._head is not None or self._skip_error is not None
+
+    def _take_body(self) -> Message | ParseError:
+        body = bytes(self._buffer[: self._need])
+        del self._buffer[: self._need]
+        head, error = self._head, self._skip_error
+        self._head = self._skip_error = None
+        self._need = 0
+        if head is None:
+            return error or ParseError(400, "Bad Request")
+        head.body = body
+        return head
+
+    def _next_head(self) -> KeepAlive | ParseError | None:
+        """Consume keep-alives and one head; a head found is left in `_head` (or `_skip_error`)."""
+        buffer = self._buffer
+        while buffer[:1] == b"\r" or buffer[:1] == b"\n":
+            if buffer.startswith(_PING):
+                del buffer[:4]
+                return KeepAlive()
+            if _PING.startswith(buffer):
+                return None
+            # A lone CRLF: a pong, or white space before a message (RFC 3261 §7.5).
+            del buffer[: 2 if buffer.startswith(b"\r\n") else 1]
+        end = buffer.find(_END_OF_HEAD, self._searched, self._max_size + len(_END_OF_HEAD))
+        if end < 0:
+            self._searched = max(0, len(buffer) - 3)
+            if len(buffer) >= self._max_size + len(_END_OF_HEAD):
+                return self._break(ParseError(513, "Message Too Large"))
+            return None
+        head = bytes(buffer[:end])
+        del buffer[: end + len(_END_OF_HEAD)]
+        self._searched = 0
+        return self._open(head)
+
+    def _open(self, head: bytes) -> ParseError | None:
+        """Read a head and find out how long the body is."""
+        try:
+            message = _parse_head(head)
+        except ParseError as error:
+            length = _length_of(error.partial)
+            if length is None:
+                return self._break(error)
+            self._skip_error, self._need = error, length
+            return None
+        try:
+            declared = content_length(message)
+        except ParseError as error:
+            return self._break(error)
+        if declared is None:
+            # RFC 3261 §18.3: without a length the stream cannot be framed any more.
+            return self._break(_blame(message, ParseError(400, "Missing Content-Length")))
+        if declared + len(head) + len(_END_OF_HEAD) > self._max_size:
+            return self._break(_blame(message, ParseError(513, "Message Too Large")))
+        self._head, self._need = message, declared
+        return None
+
+    def _break(self, error: ParseError) -> ParseError:
+        self.broken = True
+        self._buffer.clear()
+        return error
+
+
+def _length_of(partial: Request | None) -> int | None:
+    """The body length of a request refused for its head, None when the framing is lost."""
+    if partial is None:
+        return None
+    try:
+        return content_length(partial)
+    except ParseError:
+        return None
