@@ -1,1 +1,15 @@
 //! The Sidestream media engine.
+//!
+//! RTP legs are relayed at once and bit for bit; taps behind the relay turn each side's packets into
+//! the frames of a media stream. A call lives on one worker thread for its whole life. Nothing in this
+//! crate knows Python.
+
+pub mod clock;
+pub mod codec;
+pub mod dtmf;
+pub mod error;
+pub mod rtcp;
+pub mod rtp;
+pub mod sequence;
+pub mod stats;
+pub mod tap;
