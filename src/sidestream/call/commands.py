@@ -11,8 +11,9 @@ from sidestream.call.record import CallSnapshot
 from sidestream.call.side import Side
 from sidestream.call.verdict import Verdict
 from sidestream.sdp.negotiate import MediaAddress, NegotiatedCodec
+from sidestream.sip.events import ServerKey
+from sidestream.sip.hop import Hop
 from sidestream.sip.message import Request, Response
-from sidestream.sip.transactions import Hop, ServerKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,8 @@ class NextHop:
     hops: tuple[Hop, ...] = ()
     """Hops already known, in order of preference."""
     heard_from: Hop | None = None
-    """Where the leg's peer was last heard from: its flow is to be re-used when `uri` leads to the same transport and
+    """Where the leg's peer was last heard from: its flow is to be re-used when `uri` leads to the same
+    transport and
     host, and its address is the last resort when `uri` cannot be resolved."""
 
 
@@ -32,7 +34,8 @@ class NextHop:
 class SendRequest:
     """Send a request in a new client transaction.
 
-    The answer comes back as `ResponseArrived`, `RequestTimedOut` or `RequestTransportFailed` with the `request_id`.
+    The answer comes back as `ResponseArrived`, `RequestTimedOut` or `RequestTransportFailed` with the
+    `request_id`.
     """
 
     side: Side
@@ -45,7 +48,10 @@ class SendRequest:
 
 @dataclass(frozen=True, slots=True)
 class CancelRequest:
-    """Cancel an INVITE sent before; the transaction layer waits for its first provisional response by itself."""
+    """Cancel an INVITE sent before.
+
+    The transaction layer waits for its first provisional response by itself (RFC 3261 9.1).
+    """
 
     request_id: int
     reason: str | None
@@ -122,7 +128,10 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class EndCall:
-    """Forget the call: the last command ever, exactly once. No timer is armed and no answer is awaited any more."""
+    """Forget the call: the last command, exactly once.
+
+    No timer is armed and no answer is awaited any more.
+    """
 
     verdict: Verdict
     record: CallSnapshot

@@ -1,14 +1,16 @@
 """What happens to a call: the events a `B2bua` is told, in the past tense.
 
-The gateway makes them from `sip.transactions` events: it keeps the map from its client keys to the `request_id`
+The gateway makes them from `sip.transactions` events: it keeps the map from its client keys to the
+`request_id`
 of the `SendRequest` command that caused them.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sidestream.sip.events import ServerKey
+from sidestream.sip.hop import Source
 from sidestream.sip.message import Request, Response
-from sidestream.sip.transactions import ServerKey, Source
 
 
 class HangUpBy(StrEnum):

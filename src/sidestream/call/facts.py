@@ -1,6 +1,7 @@
 """What is true about a call: facts reported to streams, records and logs.
 
-Every fact carries the wall-clock instant `at` (UTC). Facts never ask for anything: whoever listens cannot fail the call.
+Every fact carries the wall-clock instant `at` (UTC). Facts never ask for anything: whoever listens cannot
+fail the call.
 """
 
 from dataclasses import dataclass

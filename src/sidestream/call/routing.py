@@ -47,7 +47,8 @@ _EXACT_PEER = (129, 0)
 def match_trunk(trunks: Iterable[TrunkSources], host: str, port: int) -> TrunkSources | None:
     """The trunk that a source address belongs to.
 
-    A peer's exact address and port wins, then the longest matching network, then a peer's address with another port
+    A peer's exact address and port wins, then the longest matching network, then a peer's address with
+    another port
     (connections come from ephemeral ports); the first in the order given wins a tie.
 
     Args:
@@ -108,7 +109,7 @@ def first_route(routes: Sequence[Route], source: str, called: str) -> Route | No
 
 
 def order_peers(peers: Sequence[PeerHop], randomness: Randomness) -> tuple[PeerHop, ...]:
-    """The order in which peers are tried: by priority (low first), within one priority drawn by weight (RFC 2782).
+    """The order in which peers are tried: by priority (low first), within one by drawn weight (RFC 2782).
 
     A peer of weight 0 comes first only when no other of its priority is left.
     """

@@ -6,13 +6,18 @@ from datetime import datetime
 
 from sidestream.call.headers_policy import HeaderPolicy
 from sidestream.sdp.negotiate import MediaAddress
-from sidestream.sip.transactions import Hop
+from sidestream.sip.hop import Hop
 
 RING_TIMEOUT = 180.0
-"""Seconds a peer may ring: RFC 3261 16.6 step 11 wants more than three minutes of a proxy; carriers end at three."""
+"""Seconds a peer may ring: RFC 3261 16.6 step 11 wants more than three minutes of a proxy; carriers end at
+three."""
+
+ALLOWED_METHODS = frozenset({"ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "OPTIONS", "UPDATE"})
+"""What `Allow` says; REFER, PRACK and subscriptions are answered 405."""
 
 TEARDOWN_TIMEOUT = 40.0
-"""Seconds until a call ends without its peers' consent: over 64*T1 (32 s), when every BYE has timed out by itself."""
+"""Seconds until a call ends without its peers' consent: over 64*T1 (32 s), when every BYE has timed out by
+itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +25,11 @@ class PeerHop:
     """One peer of the outbound trunk."""
 
     uri: str
-    """As configured, such as `sip:192.0.2.7:5060;transport=tcp`; its host, port and parameters make the Request-URI."""
+    """As configured, such as `sip:192.0.2.7:5060;transport=tcp`; its host, port and parameters make the
+    Request-URI."""
     hops: tuple[Hop, ...] = ()
-    """Its resolved addresses in order of preference; empty: the gateway resolves `uri` when the peer is tried."""
+    """Its resolved addresses in order of preference; empty: the gateway resolves `uri` when the peer is
+    tried."""
     priority: int = 1
     weight: int = 1
 
@@ -44,7 +51,8 @@ class ServerIdentity:
     """How we name ourselves."""
 
     contacts: Mapping[str, str]
-    """Contact URI by transport: `{"udp": "sip:192.0.2.1:5060", "tcp": "sip:192.0.2.1:5060;transport=tcp"}`."""
+    """Contact URI by transport: `{"udp": "sip:192.0.2.1:5060", "tcp":
+    "sip:192.0.2.1:5060;transport=tcp"}`."""
     user_agent: str
 
 

@@ -89,7 +89,8 @@ class SlugRule:
     sentence: str
     """What happened, for people."""
     reason: str | None = None
-    """`Reason` header value (RFC 3326) for the BYE or CANCEL that we originate, when there is none to pass on."""
+    """`Reason` header value (RFC 3326) for the BYE or CANCEL that we originate, when there is none to pass
+    on."""
 
 
 _COMPLETED = ResultClass.COMPLETED
@@ -189,7 +190,8 @@ class Verdict:
     result: ResultClass
     slug: Slug
     sip_status: int
-    """Final status that the caller's INVITE got: 200 when answered; what was meant when it could not be sent."""
+    """Final status that the caller's INVITE got: 200 when answered; what was meant when it could not be
+    sent."""
     detail: str
     """One plain sentence, with the peer's own words where it had some."""
     ended_by: EndedBy

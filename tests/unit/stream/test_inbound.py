@@ -57,7 +57,7 @@ def test_well_formed(text: str, message: InboundMessage) -> None:
     ],
 )
 def test_malformed(text: str, said: str) -> None:
-    with pytest.raises(MalformedMessageError, match=re.escape(said):
+    with pytest.raises(MalformedMessageError, match=re.escape(said)):
         parse_inbound(text)
 
 

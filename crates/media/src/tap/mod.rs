@@ -1,1 +1,4 @@
-//! x
+//! Taps: from a leg's packets to the frames of a stream.
+pub mod gap;
+pub mod mapping;
+pub mod timeline;

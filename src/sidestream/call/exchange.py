@@ -1,0 +1,129 @@
+"""Offers and answers across the call, and what they mean for the media of both legs (RFC 3264)."""
+
+from sidestream.call.commands import BridgeMedia, UpdateLegMedia
+from sidestream.call.context import CallContext
+from sidestream.call.facts import CallHeld, CallResumed, CodecChanged
+from sidestream.call.leg import Exchange, Leg
+from sidestream.call.side import Side
+from sidestream.sdp.errors import NegotiationError
+from sidestream.sdp.model import SessionDescription
+from sidestream.sdp.negotiate import is_held, relay_answer, relay_offer, remote_address
+
+DEFAULT_PTIME_MS = 20
+"""RFC 3551 4.2: what an audio sender assumes when nothing is said."""
+
+
+def open_exchange(ctx: CallContext, offerer: Side, offer: SessionDescription) -> Exchange:
+    """Take an offer from one side and make the one for the other.
+
+    Raises:
+        GlareError: The side has an offer of ours to answer (491).
+        OfferOverlapError: Its last offer is not answered (500).
+        NegotiationError: Nothing in it can be agreed on; the leg's session is as before (488).
+        StateError: The other leg is in an exchange; see `OfferAnswer.can_offer`.
+    """
+    ctx.leg(offerer).session.receive_offer(offer)
+    try:
+        return offer_on(ctx, offerer, offer)
+    except NegotiationError:
+        ctx.leg(offerer).session.reject()
+        raise
+
+
+def offer_on(ctx: CallContext, offerer: Side, offer: SessionDescription) -> Exchange:
+    """Make the offer for the other side from one that was received before.
+
+    Raises:
+        NegotiationError: Nothing in it can be agreed on.
+    """
+    other = ctx.leg(offerer.other)
+    relayed = relay_offer(offer, other.setup.media, ctx.codecs, other.origin)
+    return Exchange(offerer, offer, other.session.send_offer(relayed))
+
+
+def preview(ctx: CallContext, exchange: Exchange, answer: SessionDescription) -> SessionDescription:
+    """Relay an answer told ahead of time, and let media flow by it.
+
+    Raises:
+        NegotiationError: It does not fit the offer; nothing has changed.
+    """
+    offerer, answerer = ctx.leg(exchange.offerer), ctx.leg(exchange.offerer.other)
+    back = _answer_back(exchange, answer, offerer)
+    answerer.session.receive_preview(answer)
+    sent = offerer.session.send_preview(back)
+    refresh_media(ctx)
+    return sent
+
+
+def close_exchange(ctx: CallContext, exchange: Exchange, answer: SessionDescription) -> SessionDescription:
+    """Relay the answer: both legs' sessions are agreed on, and their media follow.
+
+    Raises:
+        NegotiationError: It does not fit the offer; nothing has changed.
+    """
+    offerer, answerer = ctx.leg(exchange.offerer), ctx.leg(exchange.offerer.other)
+    back = _answer_back(exchange, answer, offerer)
+    answerer.session.receive_answer(answer)
+    sent = offerer.session.send_answer(back)
+    _note_hold(ctx, exchange, answer)
+    refresh_media(ctx)
+    return sent
+
+
+def abandon_exchange(ctx: CallContext, exchange: Exchange) -> None:
+    """The offer was turned down or lost: both sessions stay as they were (RFC 3261 14.1)."""
+    for side in Side:
+        session = ctx.leg(side).session
+        if not session.can_offer and session.pending in (exchange.offer, exchange.relayed):
+            session.reject()
+
+
+def bridge(ctx: CallContext, *, on: bool) -> None:
+    """Start or stop the relay of media, once."""
+    if ctx.bridged is not on:
+        ctx.bridged = on
+        ctx.order(BridgeMedia(on))
+
+
+def refresh_media(ctx: CallContext) -> None:
+    """Tell the media engine what holds on each leg, where it is new."""
+    for side in Side:
+        leg = ctx.leg(side)
+        order = _media_of(leg, held=ctx.caller.holding or ctx.callee.holding)
+        if order is None or order == leg.ordered:
+            continue
+        before, leg.ordered = leg.codec, order
+        ctx.order(order)
+        if leg.codec is not None and leg.codec != before:
+            ctx.report(CodecChanged(ctx.at, side, leg.codec))
+
+
+def _answer_back(exchange: Exchange, answer: SessionDescription, offerer: Leg) -> SessionDescription:
+    return relay_answer(exchange.offer, exchange.relayed, answer, offerer.setup.media, offerer.origin)
+
+
+def _media_of(leg: Leg, *, held: bool) -> UpdateLegMedia | None:
+    remote = leg.session.remote
+    if remote is None:
+        return None
+    audio = remote.audio
+    address = remote_address(remote, audio) if audio else None
+    ptime = (audio.ptime_ms if audio else None) or DEFAULT_PTIME_MS
+    return UpdateLegMedia(leg.side, address, tuple(leg.session.codecs()), ptime, held)
+
+
+def _note_hold(ctx: CallContext, exchange: Exchange, answer: SessionDescription) -> None:
+    """Work out who holds whom: an offer says it outright, an answer only where the offer left the choice."""
+    offerer, answerer = ctx.leg(exchange.offerer), ctx.leg(exchange.offerer.other)
+    offered, answered = exchange.offer.audio, answer.audio
+    if offered is None or answered is None:
+        return
+    _set_holding(ctx, offerer, holding=is_held(offered))
+    if offered.direction.sends:
+        _set_holding(ctx, answerer, holding=is_held(answered))
+
+
+def _set_holding(ctx: CallContext, leg: Leg, *, holding: bool) -> None:
+    if leg.holding is not holding:
+        leg.holding = holding
+        ctx.report(CallHeld(ctx.at, leg.side) if holding else CallResumed(ctx.at, leg.side))

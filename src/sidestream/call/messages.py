@@ -1,0 +1,93 @@
+"""The messages that a call makes by itself, complete but for Via."""
+
+from dataclasses import replace
+
+from sidestream.call.headers_policy import HeaderPolicy
+from sidestream.call.setup import ALLOWED_METHODS, ServerIdentity
+from sidestream.sdp.model import SessionDescription
+from sidestream.sdp.serializer import serialize
+from sidestream.sip.builder import response_to
+from sidestream.sip.dialog import MAX_FORWARDS
+from sidestream.sip.message import Headers, Request, Response
+from sidestream.sip.uri import OpaqueUri, SipUri, parse_uri
+
+ALLOW = ", ".join(sorted(ALLOWED_METHODS))
+
+
+def contact_value(identity: ServerIdentity, transport: str) -> str:
+    """Our Contact on a transport; the first one known when that transport has none of its own."""
+    uri = identity.contacts.get(transport) or next(iter(identity.contacts.values()))
+    return f"<{uri}>"
+
+
+def target_uri(requested: str, peer: str) -> str:
+    """The Request-URI for a peer: the peer's own URI with the called user, unless it names a user itself.
+
+    Args:
+        requested: The Request-URI that the caller sent; of a tel URI the number is taken.
+        peer: The peer's SIP URI as configured.
+    """
+    target, called = SipUri.parse(peer), parse_uri(requested)
+    if target.user is not None:
+        return str(target)
+    if isinstance(called, OpaqueUri):
+        return str(replace(target, user=called.number, params={**target.params, "user": "phone"}))
+    return str(replace(target, user=called.user))
+
+
+def first_invite(original: Request, uri: str, call_id: str, local_tag: str) -> Request:
+    """The INVITE that begins the callee's leg, but for Contact, body and passed headers (RFC 3261 8.1.1).
+
+    The identities stay as the caller wrote them; dialog and hop are ours. Max-Forwards counts on, so that a
+    loop through several gateways ends (RFC 3261 16.6 step 3).
+    """
+    headers = Headers()
+    forwards = original.max_forwards
+    headers.add("Max-Forwards", str(MAX_FORWARDS if forwards is None else max(forwards - 1, 0)))
+    headers.add("From", str(original.from_.without_params().with_tag(local_tag)))
+    headers.add("To", str(original.to.without_params()))
+    headers.add("Call-ID", call_id)
+    headers.add("CSeq", "1 INVITE")
+    return Request("INVITE", uri, headers)
+
+
+def dress_request(
+    request: Request,
+    identity: ServerIdentity,
+    policy: HeaderPolicy,
+    source: Headers | None = None,
+    session: SessionDescription | None = None,
+) -> Request:
+    """Add what every request of ours carries: what passes from `source`, our name, and the body."""
+    if source is not None:
+        policy.copy(source, request.headers)
+    request.headers.set("User-Agent", identity.user_agent)
+    if request.method in {"INVITE", "UPDATE"}:
+        request.headers.set("Allow", ALLOW)
+        request.headers.set("Accept", "application/sdp")
+    if session is not None:
+        attach_session(request, session)
+    return request
+
+
+def attach_session(message: Request | Response, session: SessionDescription) -> None:
+    """Put a session description into a message."""
+    message.headers.set("Content-Type", "application/sdp")
+    message.body = serialize(session)
+
+
+def dressed_response(
+    request: Request,
+    status: int,
+    phrase: str | None,
+    local_tag: str,
+    identity: ServerIdentity,
+) -> Response:
+    """A response of ours with what RFC 3261 8.2.6.2 copies, our name, and `Allow` where it helps the peer."""
+    response = response_to(request, status, phrase, local_tag)
+    response.headers.set("Server", identity.user_agent)
+    if status == 405 or (200 <= status < 300 and request.method in {"INVITE", "UPDATE", "OPTIONS"}):
+        response.headers.set("Allow", ALLOW)
+    if status == 415 or (status == 200 and request.method == "OPTIONS"):
+        response.headers.set("Accept", "application/sdp")
+    return response

@@ -1,0 +1,77 @@
+"""Requests that a call has sent and whose final response it awaits."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sidestream.call.leg import Exchange
+from sidestream.call.record import AttemptRecord
+from sidestream.call.setup import PeerHop
+from sidestream.call.side import Side
+from sidestream.sdp.model import SessionDescription
+from sidestream.sip.dialog import Dialog
+from sidestream.sip.events import ServerKey
+from sidestream.sip.message import Request
+
+MAX_EARLY_DIALOGS = 16
+"""Early dialogs kept per INVITE: a forking proxy rings a handful of phones."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """The INVITE to one peer."""
+
+    number: int
+    peer: PeerHop
+    request: Request
+    request_id: int
+    started_at: datetime
+    exchange: Exchange | None
+    """The caller's offer; None when the callee is to offer (a delayed offer)."""
+    early: dict[str, Dialog] = field(default_factory=dict)
+    """Early dialogs by the peer's tag: more than one when a proxy forked the INVITE (RFC 3261 12.1)."""
+    previews: dict[str, SessionDescription] = field(default_factory=dict)
+    """Answers told ahead of time in provisional responses, by the peer's tag."""
+    given_up: bool = False
+    """Cancelled: whatever it answers, the call goes on without it."""
+    ended_at: datetime | None = None
+    status: int | None = None
+    detail: str = ""
+
+    @property
+    def record(self) -> AttemptRecord:
+        """The attempt for the call's record."""
+        return AttemptRecord(
+            self.peer.uri, self.request.call_id, self.started_at, self.ended_at, self.status, self.detail
+        )
+
+
+@dataclass(slots=True)
+class Crossing:
+    """A request from one party within the call, passed on to the other."""
+
+    side: Side
+    """Where it came from."""
+    key: ServerKey
+    request: Request
+    """As it came."""
+    sent: Request
+    """As it was passed on; an UPDATE may cross as an INVITE."""
+    exchange: Exchange | None = None
+    """The offer that it brought."""
+    answered: bool = False
+    """Whether its sender has a final response."""
+
+    @property
+    def renegotiates(self) -> bool:
+        """Whether it may change the session: while it is open, no other such request may start."""
+        return self.sent.method == "INVITE" or self.exchange is not None
+
+
+@dataclass(slots=True)
+class Goodbye:
+    """A BYE that we sent."""
+
+    side: Side
+
+
+Pending = Attempt | Crossing | Goodbye
