@@ -1,5 +1,6 @@
 //! Codecs of the tap: what a leg's packets carry, and what a stream carries.
 pub mod g711;
+pub mod g722;
 pub mod l16;
 pub mod resample;
 
@@ -12,6 +13,8 @@ pub enum Coding {
     Pcma,
     /// Linear 16-bit samples in network byte order.
     L16,
+    /// G.722 at 64 kbit/s: 16000 samples a second on a clock of 8000 (RFC 3551 section 4.5.2).
+    G722,
 }
 
 /// What the payload of one RTP payload type is.
@@ -19,8 +22,8 @@ pub enum Coding {
 pub struct AudioFormat {
     /// The coding.
     pub coding: Coding,
-    /// Samples a second; also the clock of the RTP timestamps.
-    pub rate: u32,
+    /// Ticks of the RTP timestamp a second.
+    pub clock_rate: u32,
     /// Interleaved channels, 1 or 2.
     pub channels: u8,
 }
@@ -32,39 +35,64 @@ impl AudioFormat {
             "PCMU" => Coding::Pcmu,
             "PCMA" => Coding::Pcma,
             "L16" => Coding::L16,
+            "G722" => Coding::G722,
             _ => return None,
         };
-        let possible = (8_000..=48_000).contains(&clock_rate) && (1..=2).contains(&channels);
+        let possible = match coding {
+            Coding::G722 => clock_rate == 8_000 && channels == 1,
+            _ => (8_000..=48_000).contains(&clock_rate) && (1..=2).contains(&channels),
+        };
         possible.then_some(Self {
             coding,
-            rate: clock_rate,
+            clock_rate,
             channels,
         })
     }
 
-    /// Samples per channel in so many payload bytes.
-    pub fn samples_in(&self, bytes: usize) -> u32 {
+    /// Ticks of the RTP timestamp in so many payload bytes.
+    pub fn ticks_in(&self, bytes: usize) -> u32 {
         let size = usize::from(self.channels) * if self.coding == Coding::L16 { 2 } else { 1 };
-        (bytes / size) as u32
+        (bytes / size.max(1)) as u32
     }
 
-    /// Decodes a payload and appends it to `out`, both channels of a stereo payload averaged.
-    pub fn decode(&self, payload: &[u8], out: &mut Vec<i16>) {
-        let start = out.len();
+    /// Samples a second once decoded.
+    pub const fn sample_rate(&self) -> u32 {
         match self.coding {
+            Coding::G722 => 2 * self.clock_rate,
+            _ => self.clock_rate,
+        }
+    }
+}
+
+/// Turns the payloads of one source into linear samples.
+#[derive(Debug, Clone, Default)]
+pub struct Decoder {
+    g722: g722::Decoder,
+}
+
+impl Decoder {
+    /// Decodes a payload and appends it to `out`, both channels of a stereo payload averaged.
+    pub fn decode(&mut self, format: &AudioFormat, payload: &[u8], out: &mut Vec<i16>) {
+        let start = out.len();
+        match format.coding {
             Coding::Pcmu => g711::decode_ulaw(payload, out),
             Coding::Pcma => g711::decode_alaw(payload, out),
             Coding::L16 => l16::decode_network(payload, out),
+            Coding::G722 => self.g722.decode(payload, out),
         }
-        if self.channels == 2 {
-            let pairs = (out.len() - start) / 2;
-            for pair in 0..pairs {
-                let (left, right) = (out[start + 2 * pair], out[start + 2 * pair + 1]);
-                out[start + pair] = i32::midpoint(i32::from(left), i32::from(right)) as i16;
-            }
-            out.truncate(start + pairs);
+        if format.channels == 2 {
+            average_pairs(start, out);
         }
     }
+}
+
+fn average_pairs(start: usize, out: &mut Vec<i16>) {
+    let pairs = (out.len() - start) / 2;
+    for pair in 0..pairs {
+        let (left, right) = (out[start + 2 * pair], out[start + 2 * pair + 1]);
+        out[start + pair] = i32::midpoint(i32::from(left), i32::from(right)) as i16;
+    }
+    out.truncate(start + pairs);
 }
 
 /// The encoding of a media stream's payloads; always one channel.
@@ -123,7 +151,7 @@ impl Encoding {
             (self, format.coding),
             (Self::Pcmu, Coding::Pcmu) | (Self::Pcma, Coding::Pcma) | (Self::L16, Coding::L16)
         );
-        same && format.rate == rate && format.channels == 1
+        same && format.clock_rate == rate && format.channels == 1
     }
 }
 
@@ -135,9 +163,10 @@ mod tests {
     fn stereo_is_averaged() {
         let format = AudioFormat::from_sdp("l16", 16_000, 2).unwrap();
         let mut out = vec![7];
-        format.decode(&[0, 100, 0, 200, 0xFF, 0x00, 0x01, 0x00, 9], &mut out);
+        let payload = [0, 100, 0, 200, 0xFF, 0x00, 0x01, 0x00, 9];
+        Decoder::default().decode(&format, &payload, &mut out);
         assert_eq!(out, [7, 150, 0]);
-        assert_eq!(format.samples_in(8), 2);
+        assert_eq!(format.ticks_in(8), 2);
     }
 
     #[test]
@@ -158,7 +187,7 @@ mod tests {
     fn codecs_beyond_the_tap_are_told() {
         for (name, rate, channels) in [
             ("opus", 48_000, 2),
-            ("G722", 8_000, 1),
+            ("G722", 16_000, 1),
             ("PCMU", 0, 1),
             ("L16", 8_000, 9),
         ] {

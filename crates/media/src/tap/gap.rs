@@ -43,22 +43,36 @@ pub struct GapTracker {
 impl GapTracker {
     /// A tracker for a channel of `rate` samples a second.
     pub fn new(rate: u32) -> Self {
-        Self { second: u64::from(rate.max(1)), open: None }
+        Self {
+            second: u64::from(rate.max(1)),
+            open: None,
+        }
     }
 
     /// Accounts for a stretch and returns reports now due through `report`.
     pub fn extend(&mut self, from: u64, samples: u64, cause: Cause, report: &mut impl FnMut(Gap)) {
         match &mut self.open {
-            Some(gap) if gap.cause == cause && gap.from + gap.samples == from => gap.samples += samples,
+            Some(gap) if gap.cause == cause && gap.from + gap.samples == from => {
+                gap.samples += samples
+            }
             _ => {
                 self.end(report);
-                self.open = Some(Gap { from, samples, cause, ended: true });
+                self.open = Some(Gap {
+                    from,
+                    samples,
+                    cause,
+                    ended: true,
+                });
             }
         }
         let Some(gap) = &mut self.open else { return };
         // Strictly more than a second: the last report of a gap then always has something to say.
         while gap.samples > self.second {
-            report(Gap { samples: self.second, ended: false, ..*gap });
+            report(Gap {
+                samples: self.second,
+                ended: false,
+                ..*gap
+            });
             gap.from += self.second;
             gap.samples -= self.second;
         }
@@ -77,7 +91,12 @@ mod tests {
     use super::*;
 
     fn gap(from: u64, samples: u64, cause: Cause, ended: bool) -> Gap {
-        Gap { from, samples, cause, ended }
+        Gap {
+            from,
+            samples,
+            cause,
+            ended,
+        }
     }
 
     #[test]
@@ -89,7 +108,13 @@ mod tests {
         tracker.extend(320, 160, Cause::Loss, &mut |gap| seen.push(gap));
         tracker.end(&mut |gap| seen.push(gap));
         tracker.end(&mut |gap| seen.push(gap));
-        assert_eq!(seen, [gap(0, 320, Cause::Silence, true), gap(320, 160, Cause::Loss, true)]);
+        assert_eq!(
+            seen,
+            [
+                gap(0, 320, Cause::Silence, true),
+                gap(320, 160, Cause::Loss, true)
+            ]
+        );
     }
 
     #[test]
@@ -99,7 +124,13 @@ mod tests {
             tracker.extend(frame * 160, 160, Cause::Hold, &mut |gap| seen.push(gap));
         }
         tracker.end(&mut |gap| seen.push(gap));
-        let ends: Vec<_> = seen.iter().map(|gap| (gap.from, gap.samples, gap.ended)).collect();
-        assert_eq!(ends, [(0, 8000, false), (8000, 8000, false), (16_000, 8000, true)]);
+        let ends: Vec<_> = seen
+            .iter()
+            .map(|gap| (gap.from, gap.samples, gap.ended))
+            .collect();
+        assert_eq!(
+            ends,
+            [(0, 8000, false), (8000, 8000, false), (16_000, 8000, true)]
+        );
     }
 }

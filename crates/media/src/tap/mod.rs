@@ -1,4 +1,15 @@
 //! Taps: from a leg's packets to the frames of a stream.
 pub mod gap;
+mod join;
 pub mod mapping;
+pub mod spec;
+pub mod stream;
 pub mod timeline;
+mod track;
+mod transcode;
+
+pub use gap::{Cause, Gap};
+pub use spec::{
+    ChannelCounters, ChannelSpec, Frame, Layout, StreamSpec, TapCodec, TapPacket, TapSink, NEVER,
+};
+pub use stream::StreamTap;

@@ -22,8 +22,12 @@ const MAX_HELD: usize = 128;
 /// A packet this late after an unbroken run of numbers may come from a sender whose timestamps stood
 /// still while it was silent.
 const STANDSTILL: Nanos = 50 * MILLISECOND;
+/// How long such a packet waits for the next one.
+const SUSPENSE: Nanos = 40 * MILLISECOND;
 /// An event whose end has not been heard silences the channel for so long beyond its last update.
 const EVENT_TAIL: Nanos = 200 * MILLISECOND;
+/// No packet lasts longer: RFC 3551 section 4.2 has 200 ms.
+const MAX_LENGTH: Nanos = 500 * MILLISECOND;
 /// How far the first packet is placed before its arrival, at most, when it is longer than a frame.
 const MAX_BACKSHIFT: Nanos = 60 * MILLISECOND;
 
@@ -66,16 +70,21 @@ pub struct Packet<'a> {
 impl Packet<'_> {
     fn units(&self) -> u32 {
         match &self.content {
-            Content::Audio { format, payload } => format.samples_in(payload.len()),
+            Content::Audio { format, payload } => format.ticks_in(payload.len()),
             Content::Event { .. } | Content::Nothing => 0,
         }
     }
 
+    fn length(&self) -> Nanos {
+        u64::from(self.units()) * SECOND / u64::from(self.clock_rate.max(1))
+    }
+
     fn into_owned(self) -> Packet<'static> {
         let content = match self.content {
-            Content::Audio { format, payload } => {
-                Content::Audio { format, payload: Cow::Owned(payload.into_owned()) }
-            }
+            Content::Audio { format, payload } => Content::Audio {
+                format,
+                payload: Cow::Owned(payload.into_owned()),
+            },
             Content::Event { duration, end } => Content::Event { duration, end },
             Content::Nothing => Content::Nothing,
         };
@@ -97,6 +106,8 @@ pub struct Audio<'a> {
     pub skip: u64,
     /// Samples to play.
     pub take: u64,
+    /// False when an earlier part of the same payload has been played.
+    pub first: bool,
 }
 
 /// What a timeline tells: stretches that touch each other, in order.
@@ -219,13 +230,19 @@ impl Timeline {
         self.on_hold = on;
     }
 
-    /// Accounts for one packet.
+    /// Accounts for one packet. One that claims to last longer than any sender packs counts as late.
     pub fn push(&mut self, packet: Packet<'_>, now: Nanos, sink: &mut impl Sink) {
         self.judge_suspect(now, sink);
+        if packet.length() > MAX_LENGTH {
+            self.counters.late += 1;
+            return;
+        }
         if !self.follow_source(&packet, now, sink) {
             return;
         }
-        let Some(source) = &mut self.source else { return };
+        let Some(source) = &mut self.source else {
+            return;
+        };
         let number = match source.sequence.observe(packet.sequence) {
             Arrival::Duplicate => {
                 self.counters.duplicate += 1;
@@ -244,7 +261,7 @@ impl Timeline {
 
     /// Lets out what has waited long enough.
     pub fn release(&mut self, now: Nanos, sink: &mut impl Sink) {
-        let old = |suspect: &Held| now.saturating_sub(suspect.arrival) >= 2 * MAX_LAG / 5;
+        let old = |suspect: &Held| now.saturating_sub(suspect.arrival) >= SUSPENSE;
         if self.suspect.as_ref().is_some_and(old) {
             self.judge_suspect(now, sink);
         }
@@ -266,34 +283,61 @@ impl Timeline {
         self.fill(to, self.idle_cause(), sink);
     }
 
+    /// Fills with silence up to `target`, whatever is held.
+    pub fn complete(&mut self, target: u64, sink: &mut impl Sink) {
+        if !self.paused {
+            self.fill(target, self.idle_cause(), sink);
+        }
+    }
+
     /// Tells all that is held, and completes the frame.
     pub fn flush(&mut self, now: Nanos, sink: &mut impl Sink) {
         self.judge_suspect(now, sink);
         self.release_held(now, true, sink);
-        if !self.paused {
-            let frame = self.shape.frame;
-            self.fill(self.cursor.div_ceil(frame) * frame, Cause::Silence, sink);
-        }
+        let frame = self.shape.frame;
+        self.complete(self.cursor.div_ceil(frame) * frame, sink);
     }
 
-    /// Stops telling, from the last frame boundary on. The sink forgets its incomplete frame.
-    pub fn pause(&mut self) {
+    /// Stops telling at `boundary`, a frame boundary; what lies before it is filled.
+    pub fn pause(&mut self, boundary: u64, sink: &mut impl Sink) {
+        self.fill(boundary, Cause::Paused, sink);
         self.paused = true;
-        self.cursor -= self.cursor % self.shape.frame;
         self.debt = 0;
     }
 
-    /// Goes on at `position`, a frame boundary not before the cursor.
-    pub fn resume(&mut self, position: u64, sink: &mut impl Sink) {
-        if !self.paused {
-            return;
-        }
-        self.paused = false;
-        let missed = position.saturating_sub(self.cursor);
-        if missed > 0 {
-            sink.dropped(self.cursor, missed, Cause::Paused);
+    /// While paused, moves on to `position`, a frame boundary, and tells the hole.
+    pub fn skip(&mut self, position: u64, sink: &mut impl Sink) {
+        if self.paused && position > self.cursor {
+            sink.dropped(self.cursor, position - self.cursor, Cause::Paused);
             self.cursor = position;
         }
+    }
+
+    /// Goes on at `position`, a frame boundary.
+    pub fn resume(&mut self, position: u64, sink: &mut impl Sink) {
+        self.skip(position, sink);
+        self.paused = false;
+    }
+
+    /// When [`Timeline::release`] or filling has something to do, if no packet comes before.
+    pub fn due(&self) -> Nanos {
+        let frame = if self.paused { self.shape.frame } else { 0 };
+        let lag = if self.paused { 0 } else { MAX_LAG };
+        let mut due = self.time_of(self.cursor + frame) + lag + 1;
+        if let Some(suspect) = &self.suspect {
+            due = due.min(suspect.arrival + SUSPENSE);
+        }
+        if let (Some((&number, held)), Some(source)) = (self.held.first_key_value(), &self.source) {
+            let ordered = if number == source.expected {
+                0
+            } else {
+                held.arrival + self.shape.window
+            };
+            let position = source.mapping.position(held.packet.timestamp).max(0) as u64;
+            let in_time = self.time_of(position).saturating_sub(MAX_AHEAD);
+            due = due.min(ordered.max(in_time));
+        }
+        due
     }
 
     /// Whether the timeline is paused.
@@ -322,7 +366,12 @@ impl Timeline {
         self.source = Some(Source {
             ssrc: packet.ssrc,
             clock_rate: packet.clock_rate,
-            mapping: Mapping::anchored(packet.timestamp, packet.clock_rate, position, self.shape.rate),
+            mapping: Mapping::anchored(
+                packet.timestamp,
+                packet.clock_rate,
+                position,
+                self.shape.rate,
+            ),
             sequence: Sequence::default(),
             expected: i64::from(packet.sequence),
         });
@@ -339,7 +388,9 @@ impl Timeline {
     }
 
     fn admit(&mut self, number: i64, packet: Packet<'_>, now: Nanos, sink: &mut impl Sink) {
-        let Some(source) = &mut self.source else { return };
+        let Some(source) = &mut self.source else {
+            return;
+        };
         if number < source.expected {
             self.counters.late += 1;
             return;
@@ -353,13 +404,21 @@ impl Timeline {
             self.place(packet, false, now, sink);
             return;
         }
-        self.held.insert(number, Held { packet: packet.into_owned(), arrival: now });
+        self.held.insert(
+            number,
+            Held {
+                packet: packet.into_owned(),
+                arrival: now,
+            },
+        );
         self.release_held(now, false, sink);
     }
 
     fn release_held(&mut self, now: Nanos, all: bool, sink: &mut impl Sink) {
         while let Some((&number, held)) = self.held.first_key_value() {
-            let Some(source) = &mut self.source else { return };
+            let Some(source) = &mut self.source else {
+                return;
+            };
             let in_order = number == source.expected;
             let waited = now.saturating_sub(held.arrival) >= self.shape.window;
             let position = source.mapping.position(held.packet.timestamp);
@@ -393,7 +452,14 @@ impl Timeline {
         self.place_at(packet, lost, now, now, sink);
     }
 
-    fn place_at(&mut self, packet: Packet<'_>, lost: bool, arrival: Nanos, now: Nanos, sink: &mut impl Sink) {
+    fn place_at(
+        &mut self,
+        packet: Packet<'_>,
+        lost: bool,
+        arrival: Nanos,
+        now: Nanos,
+        sink: &mut impl Sink,
+    ) {
         match packet.content {
             Content::Nothing => {}
             Content::Event { duration, end } => self.place_event(&packet, duration, end, now, sink),
@@ -401,15 +467,33 @@ impl Timeline {
         }
     }
 
-    fn place_event(&mut self, packet: &Packet<'_>, duration: u16, end: bool, now: Nanos, sink: &mut impl Sink) {
-        let Some(source) = &mut self.source else { return };
+    fn place_event(
+        &mut self,
+        packet: &Packet<'_>,
+        duration: u16,
+        end: bool,
+        now: Nanos,
+        sink: &mut impl Sink,
+    ) {
+        let Some(source) = &mut self.source else {
+            return;
+        };
         if source.clock_rate != packet.clock_rate {
             return;
         }
         let begin = source.mapping.position(packet.timestamp);
-        let finish = source.mapping.position(packet.timestamp.wrapping_add(u32::from(duration)));
-        let tail = if end { 0 } else { self.samples(EVENT_TAIL) as i64 };
-        self.mute = Some(Mute { begin, end: finish + tail });
+        let finish = source
+            .mapping
+            .position(packet.timestamp.wrapping_add(u32::from(duration)));
+        let tail = if end {
+            0
+        } else {
+            self.samples(EVENT_TAIL) as i64
+        };
+        self.mute = Some(Mute {
+            begin,
+            end: finish + tail,
+        });
         // What is known to be silent needs no waiting for.
         let horizon = (self.position_at(now) + self.shape.frame) as i64;
         let known = finish.min(horizon);
@@ -418,7 +502,14 @@ impl Timeline {
         }
     }
 
-    fn place_audio(&mut self, packet: Packet<'_>, lost: bool, arrival: Nanos, now: Nanos, sink: &mut impl Sink) {
+    fn place_audio(
+        &mut self,
+        packet: Packet<'_>,
+        lost: bool,
+        arrival: Nanos,
+        now: Nanos,
+        sink: &mut impl Sink,
+    ) {
         let Some((begin, end)) = self.locate(&packet, arrival, now, sink) else {
             self.counters.late += 1;
             return;
@@ -462,7 +553,10 @@ impl Timeline {
         let source = self.source.as_mut()?;
         let (begin, end) = source.mapping.span(packet.timestamp, units);
         if begin > here + far || end < here - far {
-            return self.anchor(packet, arrival).then(|| self.span(packet, units)).flatten();
+            return self
+                .anchor(packet, arrival)
+                .then(|| self.span(packet, units))
+                .flatten();
         }
         let moved = source.mapping.observe_transit(arrived_at - begin, arrival);
         match moved {
@@ -481,7 +575,9 @@ impl Timeline {
         if moved.abs() < frame || self.paused {
             return false;
         }
-        let Some(source) = &mut self.source else { return false };
+        let Some(source) = &mut self.source else {
+            return false;
+        };
         source.mapping.shift(frame * moved.signum());
         if moved > 0 {
             self.fill(self.cursor + self.shape.frame, Cause::Drift, sink);
@@ -492,20 +588,44 @@ impl Timeline {
     }
 
     fn emit(&mut self, packet: &Packet<'_>, begin: i64, end: i64, sink: &mut impl Sink) {
-        let Content::Audio { format, payload } = &packet.content else { return };
-        if let Some(mute) = self.mute {
-            let from = self.cursor as i64;
-            if mute.begin <= from && from < mute.end {
-                self.fill(end.min(mute.end) as u64, Cause::Silence, sink);
+        let Content::Audio { format, payload } = &packet.content else {
+            return;
+        };
+        let mut first = true;
+        while (self.cursor as i64) < end {
+            let at = self.cursor as i64;
+            let (stop, mute) = self.stretch(at, end);
+            if mute {
+                self.fill(stop as u64, Cause::Silence, sink);
+                continue;
             }
+            let (total, skip, take) = (
+                (end - begin) as u64,
+                (at - begin) as u64,
+                (stop - at) as u64,
+            );
+            sink.audio(
+                self.cursor,
+                &Audio {
+                    format: *format,
+                    payload,
+                    total,
+                    skip,
+                    take,
+                    first,
+                },
+            );
+            self.cursor = stop as u64;
+            first = false;
         }
-        let (begin, end) = (begin as u64, end as u64);
-        if self.cursor < end {
-            let skip = self.cursor.saturating_sub(begin);
-            let take = end - self.cursor;
-            let total = end.saturating_sub(begin);
-            sink.audio(self.cursor, &Audio { format: *format, payload, total, skip, take });
-            self.cursor = end;
+    }
+
+    /// How far from `at` on, at most to `end`, an event silences the channel or doesn't.
+    fn stretch(&self, at: i64, end: i64) -> (i64, bool) {
+        match self.mute {
+            Some(mute) if mute.begin <= at && at < mute.end => (end.min(mute.end), true),
+            Some(mute) if at < mute.begin && mute.begin < mute.end => (end.min(mute.begin), false),
+            _ => (end, false),
         }
     }
 
@@ -514,17 +634,22 @@ impl Timeline {
     /// pace is anchored anew, a burst after a stall of the network stays late.
     fn too_late(&mut self, packet: Packet<'_>, begin: i64, arrival: Nanos, now: Nanos) {
         let behind = self.position_at(now) as i64 - begin;
-        let paced = arrival.saturating_sub(self.last_arrival) >= half_length(&packet);
+        let paced = arrival.saturating_sub(self.last_arrival) >= packet.length() / 2;
         if behind > self.samples(STANDSTILL) as i64 && paced {
-            self.suspect = Some(Held { packet: packet.into_owned(), arrival });
+            self.suspect = Some(Held {
+                packet: packet.into_owned(),
+                arrival,
+            });
         } else {
             self.counters.late += 1;
         }
     }
 
     fn judge_suspect(&mut self, now: Nanos, sink: &mut impl Sink) {
-        let Some(Held { packet, arrival }) = self.suspect.take() else { return };
-        let paced = now.saturating_sub(arrival) >= half_length(&packet);
+        let Some(Held { packet, arrival }) = self.suspect.take() else {
+            return;
+        };
+        let paced = now.saturating_sub(arrival) >= packet.length() / 2;
         if paced && self.anchor(&packet, arrival) {
             self.place_at(packet, false, arrival, now, sink);
         } else {
@@ -534,11 +659,14 @@ impl Timeline {
 
     /// Places the packet's timestamp at its arrival. False when the channel is already too far ahead.
     fn anchor(&mut self, packet: &Packet<'_>, arrival: Nanos) -> bool {
-        let Some(position) = self.arrival_position(packet.units(), packet.clock_rate, arrival) else {
+        let Some(position) = self.arrival_position(packet.units(), packet.clock_rate, arrival)
+        else {
             return false;
         };
         let rate = self.shape.rate;
-        let Some(source) = &mut self.source else { return false };
+        let Some(source) = &mut self.source else {
+            return false;
+        };
         source.mapping = Mapping::anchored(packet.timestamp, packet.clock_rate, position, rate);
         self.counters.anchored += 1;
         self.mute = None;
@@ -551,8 +679,12 @@ impl Timeline {
     fn arrival_position(&self, units: u32, clock_rate: u32, arrival: Nanos) -> Option<u64> {
         let here = self.position_at(arrival);
         let length = u64::from(units) * u64::from(self.shape.rate) / u64::from(clock_rate.max(1));
-        let backshift = length.saturating_sub(self.shape.frame).min(self.samples(MAX_BACKSHIFT));
-        let position = (here - here % self.shape.frame).saturating_sub(backshift).max(self.cursor);
+        let backshift = length
+            .saturating_sub(self.shape.frame)
+            .min(self.samples(MAX_BACKSHIFT));
+        let position = (here - here % self.shape.frame)
+            .saturating_sub(backshift)
+            .max(self.cursor);
         (position <= here + self.samples(MAX_AHEAD) + self.shape.frame).then_some(position)
     }
 
@@ -564,16 +696,22 @@ impl Timeline {
     }
 
     const fn idle_cause(&self) -> Cause {
-        if self.on_hold { Cause::Hold } else { Cause::Silence }
+        if self.on_hold {
+            Cause::Hold
+        } else {
+            Cause::Silence
+        }
     }
 
     fn samples(&self, span: Nanos) -> u64 {
         (u128::from(span) * u128::from(self.shape.rate) / u128::from(SECOND)) as u64
     }
-}
 
-fn half_length(packet: &Packet<'_>) -> Nanos {
-    u64::from(packet.units()) * SECOND / u64::from(packet.clock_rate.max(1)) / 2
+    /// The first instant at which the wall clock has reached a position.
+    fn time_of(&self, position: u64) -> Nanos {
+        let span = u128::from(position) * u128::from(SECOND);
+        self.shape.start + span.div_ceil(u128::from(self.shape.rate.max(1))) as Nanos
+    }
 }
 
 #[cfg(test)]
