@@ -182,29 +182,26 @@ pub struct Report<'a> {
 pub fn build(report: &Report<'_>, out: &mut Vec<u8>) {
     out.clear();
     let count = u8::from(report.block.is_some());
-    match report.sender {
-        Some(sender) => {
-            push_header(
-                out,
-                count,
-                packet_type::SENDER_REPORT,
-                6 + 6 * u16::from(count),
-            );
-            push_words(
-                out,
-                &[sender.ssrc, (sender.ntp >> 32) as u32, sender.ntp as u32],
-            );
-            push_words(out, &[sender.rtp_timestamp, sender.packets, sender.octets]);
-        }
-        None => {
-            push_header(
-                out,
-                count,
-                packet_type::RECEIVER_REPORT,
-                1 + 6 * u16::from(count),
-            );
-            push_words(out, &[report.ssrc]);
-        }
+    if let Some(sender) = report.sender {
+        push_header(
+            out,
+            count,
+            packet_type::SENDER_REPORT,
+            6 + 6 * u16::from(count),
+        );
+        push_words(
+            out,
+            &[sender.ssrc, (sender.ntp >> 32) as u32, sender.ntp as u32],
+        );
+        push_words(out, &[sender.rtp_timestamp, sender.packets, sender.octets]);
+    } else {
+        push_header(
+            out,
+            count,
+            packet_type::RECEIVER_REPORT,
+            1 + 6 * u16::from(count),
+        );
+        push_words(out, &[report.ssrc]);
     }
     if let Some(block) = &report.block {
         push_block(out, block);

@@ -168,11 +168,7 @@ impl Reception {
             received: self.unique_of_source,
         };
         let lost_now = expected_now.saturating_sub(received_now);
-        let fraction = if expected_now == 0 {
-            0
-        } else {
-            (lost_now << 8) / expected_now
-        };
+        let fraction = (lost_now << 8).checked_div(expected_now).unwrap_or(0);
         let cumulative = expected as i64 - self.unique_of_source as i64;
         Some(ReportNumbers {
             ssrc,

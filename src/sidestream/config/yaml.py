@@ -43,7 +43,9 @@ def parse_yaml(data: bytes, file: str) -> Node:
     except MarkedYAMLError as error:
         raise ConfigError([_syntax_problem(error, file)]) from error
     except (YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError([_whole(file, f"not YAML: {_first_line(error)}", "Write one YAML document")]) from error
+        raise ConfigError(
+            [_whole(file, f"not YAML: {_first_line(error)}", "Write one YAML document")]
+        ) from error
     reader = _Reader(file)
     node = reader.read(root, 0) if root is not None else Mapping((), Mark(1, 1))
     if reader.problems:
@@ -53,7 +55,9 @@ def parse_yaml(data: bytes, file: str) -> Node:
 
 def _decode(data: bytes, file: str) -> str:
     if len(data) > MAX_BYTES:
-        raise ConfigError([_whole(file, f"the file has more than {MAX_BYTES} bytes", "Name a configuration file")])
+        raise ConfigError(
+            [_whole(file, f"the file has more than {MAX_BYTES} bytes", "Name a configuration file")]
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -76,7 +80,11 @@ def _syntax_problem(error: MarkedYAMLError, file: str) -> Problem:
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     what = " ".join(str(part) for part in (error.context, error.problem) if part)
     tabs = "\\t" in what or "'\t'" in what
-    remedy = "Indent with spaces, not tabs" if tabs else "Check indentation, quotes, colons and brackets at this line"
+    remedy = (
+        "Indent with spaces, not tabs"
+        if tabs
+        else "Check indentation, quotes, colons and brackets at this line"
+    )
     return Problem(file, line, column, "", f"not YAML: {what}", remedy)
 
 

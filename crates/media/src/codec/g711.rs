@@ -55,7 +55,7 @@ pub const fn ulaw_from_linear(sample: i16) -> u8 {
         magnitude = CLIP;
     }
     magnitude += 0x84;
-    let segment = (31 - (magnitude as u32).leading_zeros()) as u8 - 7;
+    let segment = (magnitude as u32).ilog2() as u8 - 7;
     let step = ((magnitude >> (segment + 3)) & 0x0F) as u8;
     !(sign | (segment << 4) | step)
 }
@@ -72,7 +72,7 @@ pub const fn alaw_from_linear(sample: i16) -> u8 {
     let code = if magnitude < 256 {
         (magnitude >> 4) as u8
     } else {
-        let segment = (31 - (magnitude as u32).leading_zeros()) as u8 - 7;
+        let segment = (magnitude as u32).ilog2() as u8 - 7;
         (segment << 4) | ((magnitude >> (segment + 3)) & 0x0F) as u8
     };
     (sign | code) ^ 0x55

@@ -90,7 +90,7 @@ fn average_pairs(start: usize, out: &mut Vec<i16>) {
     let pairs = (out.len() - start) / 2;
     for pair in 0..pairs {
         let (left, right) = (out[start + 2 * pair], out[start + 2 * pair + 1]);
-        out[start + pair] = i32::midpoint(i32::from(left), i32::from(right)) as i16;
+        out[start + pair] = ((i32::from(left) + i32::from(right)) / 2) as i16;
     }
     out.truncate(start + pairs);
 }

@@ -53,7 +53,7 @@ impl GapTracker {
     pub fn extend(&mut self, from: u64, samples: u64, cause: Cause, report: &mut impl FnMut(Gap)) {
         match &mut self.open {
             Some(gap) if gap.cause == cause && gap.from + gap.samples == from => {
-                gap.samples += samples
+                gap.samples += samples;
             }
             _ => {
                 self.end(report);
