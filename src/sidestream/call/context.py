@@ -32,7 +32,7 @@ from sidestream.sip.events import ServerKey
 from sidestream.sip.message import Headers, Request, Response
 
 MAX_REMEMBERED_ACKS: Final = 8
-"""ACKs kept for 2xx that arrive again: two INVITEs per side within the 32 s of re-sending are already unusual."""
+"""ACKs kept for 2xx that arrive again: two INVITEs per side within the 32 s of re-sending are unusual."""
 
 
 class CallContext:
@@ -173,7 +173,7 @@ class CallContext:
         self.order(Respond(key, response))
 
     def retry_soon(self) -> tuple[tuple[str, str], ...]:
-        """`Retry-After` of 0 to 10 s at random, for a request that came too early (RFC 3261 14.2, RFC 3311 5.2)."""
+        """`Retry-After` of 0 to 10 s at random, for a request come too early (RFC 3261 14.2, 3311 5.2)."""
         return (("Retry-After", str(crc32(self.setup.token().encode()) % 11)),)
 
     def acknowledge(

@@ -29,7 +29,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class OwedAck:
-    """A 2xx to our INVITE whose ACK waits for the other side's answer to the offer in it (RFC 3261 13.2.2.4)."""
+    """A 2xx to our INVITE whose ACK waits for the other side's answer to its offer (RFC 3261 13.2.2.4)."""
 
     side: Side
     request_id: int

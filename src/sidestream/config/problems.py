@@ -50,7 +50,7 @@ class Problem:
     remedy: str
 
     def __str__(self) -> str:
-        """`FILE:LINE:COL: key.path: message. Remedy.`"""
+        """Return `FILE:LINE:COL: key.path: message. Remedy` as one line."""
         place = f"{self.file}:{self.line}:{self.column}:"
         key = f" {self.key}:" if self.key else ""
         remedy = f" {self.remedy}." if self.remedy else ""

@@ -36,9 +36,9 @@ def _received(host: str) -> str:
 def response_hop(via: Via, source: Source) -> Hop:
     """Where the response to a request with this (stamped) Via goes.
 
-    Over a connection it goes back through it, and when that is gone to the sent-by port of the sender's address;
-    over UDP to the source port when `rport` asks for it, else to the sent-by port (RFC 3261 §18.2.2). `maddr` is
-    not followed: it would let a sender aim our responses at third parties.
+    Over a connection it goes back through it, and when that is gone to the sent-by port of the sender's
+    address; over UDP to the source port when `rport` asks for it, else to the sent-by port (RFC 3261
+    §18.2.2). `maddr` is not followed: it would let a sender aim our responses at third parties.
     """
     port = via.port or (5061 if source.transport == "tls" else 5060)
     if source.transport == "udp" and via.wants_rport:

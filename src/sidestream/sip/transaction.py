@@ -1,8 +1,8 @@
 """The four transaction machines as tables (RFC 3261 §17, RFC 6026).
 
-A table maps (state, input) to a move: the next state, what to do, and the timers to start and stop. The layer
-(`transactions.py`) finds the machine a message belongs to, applies the input and carries out the move. An input
-that is not listed raises; what the RFC says to ignore is listed as a move without actions.
+A table maps (state, input) to a move: the next state, what to do, and the timers to start and stop. The
+layer (`transactions.py`) finds the machine a message belongs to, applies the input and carries out the
+move. An input that is not listed raises; what the RFC says to ignore is listed as a move without actions.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class CertificateFiles:
 
 
 def ensure_certificates(directory: Path, names: tuple[str, ...] = DEFAULT_NAMES) -> CertificateFiles:
-    """Return the certificates kept in a directory; made anew when missing, nearly expired or for other names."""
+    """Return the certificates kept in a directory; made anew when missing, expiring or for other names."""
     files = CertificateFiles(directory / "ca.pem", directory / "cert.pem", directory / "key.pem")
     if not _usable(files, names):
         directory.mkdir(parents=True, exist_ok=True)
