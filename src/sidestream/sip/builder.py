@@ -1,9 +1,9 @@
-"""Making responses and reason phrases (RFC 3261 §8.2.6, §21)."""
+"""Making responses (RFC 3261 §8.2.6, §21) and the requests a transaction makes itself (§9.1, §17.1.1.3)."""
 
 from __future__ import annotations
 
 from sidestream.sip.errors import ParseError
-from sidestream.sip.headers import parse_name_addr
+from sidestream.sip.headers import CSeq, parse_name_addr
 from sidestream.sip.message import Headers, Request, Response
 
 # RFC 3261 §21 and the IANA registry of response codes.
@@ -73,3 +73,40 @@ def _tagged(to: str, tag: str) -> str:
     except ParseError:
         return to
     return to if has_tag else f"{to};tag={tag}"
+
+
+def ack_for(invite: Request, response: Response) -> Request:
+    """The ACK of a final response other than 2xx, sent by the transaction itself (RFC 3261 §17.1.1.3).
+
+    Args:
+        invite: the INVITE as it was sent, with its Via.
+        response: what is acknowledged.
+    """
+    return _companion(invite, "ACK", response.headers.get("To") or invite.headers.get("To") or "")
+
+
+def cancel_for(invite: Request, reason: str | None = None) -> Request:
+    """The CANCEL of a request (RFC 3261 §9.1).
+
+    Args:
+        invite: the request as it was sent, with its Via.
+        reason: a Reason value to carry (RFC 3326), None for none.
+    """
+    cancel = _companion(invite, "CANCEL", invite.headers.get("To") or "")
+    if reason is not None:
+        cancel.headers.add("Reason", reason)
+    return cancel
+
+
+def _companion(invite: Request, method: str, to: str) -> Request:
+    """A request that takes the way of another: its topmost Via only, its routes, its dialog headers."""
+    headers = Headers()
+    headers.append_wire("Via", str(invite.top_via))
+    for route in invite.headers.get_all("Route"):
+        headers.append_wire("Route", route)
+    headers.append_wire("Max-Forwards", "70")
+    headers.append_wire("From", invite.headers.get("From") or "")
+    headers.append_wire("To", to)
+    headers.append_wire("Call-ID", invite.call_id)
+    headers.append_wire("CSeq", str(CSeq(invite.cseq.number, method)))
+    return Request(method, invite.uri, headers)

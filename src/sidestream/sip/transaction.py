@@ -202,7 +202,7 @@ INVITE_SERVER = Machine(
         (_S.COMPLETED, _I.RECEIVED_AGAIN): Move(_S.COMPLETED, (_D.SEND,)),
         (_S.COMPLETED, _T.G): Move(_S.COMPLETED, (_D.SEND,), (_T.G,)),
         (_S.COMPLETED, _I.RECEIVED_ACK): Move(_S.CONFIRMED, (), (_T.I,), (_T.G, _T.H)),
-        (_S.COMPLETED, _T.H): _END,
+        (_S.COMPLETED, _T.H): Move(_S.TERMINATED, (_D.FAILED,)),
         (_S.COMPLETED, _I.TRANSPORT_ERROR): Move(_S.COMPLETED, (_D.FAILED,)),
         **_stay(_S.COMPLETED, _I.ANSWER_1XX, _I.ANSWER_2XX, _I.ANSWER_FAILURE, _I.ACKNOWLEDGED),
         (_S.CONFIRMED, _T.I): _END,

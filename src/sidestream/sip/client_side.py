@@ -1,0 +1,199 @@
+"""Requests we send: client transactions, the hops they are tried on, CANCEL (RFC 3261 §8.1, §9.1, §17.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sidestream.sip.builder import ack_for, cancel_for
+from sidestream.sip.errors import NotRoutableError
+from sidestream.sip.events import ClientKey, ClientTimedOut, ClientTransportFailed, ResponseReceived
+from sidestream.sip.hop import Hop, LocalAddresses, Source
+from sidestream.sip.matching import ClientMatch, client_match
+from sidestream.sip.message import Request, Response
+from sidestream.sip.reply_path import via_for
+from sidestream.sip.runner import Runner, Transaction
+from sidestream.sip.serializer import serialize
+from sidestream.sip.transaction import INVITE_CLIENT, NON_INVITE_CLIENT, Do, Input, State, Timer
+
+LARGEST_DATAGRAM = 1300
+"""RFC 3261 §18.1.1: a request above this size in bytes goes over TCP where the path's MTU is unknown."""
+
+_UNSENT = frozenset({State.CALLING, State.TRYING})
+
+
+class ClientTransaction(Transaction):
+    """One attempt to have a request answered.
+
+    Attributes:
+        key: the user's name of the request; None for a CANCEL, which the user does not hear of.
+        request: the request as sent, with its Via.
+        branch: its branch.
+        later_hops: where to try next.
+        cancelled: whether the user gave it up.
+        cancel_reason: Reason value of the CANCEL that waits for a provisional response.
+        arrived: the response being applied.
+    """
+
+    __slots__ = (
+        "_side", "arrived", "branch", "cancel_reason", "cancelled", "key", "later_hops", "original",
+        "request",
+    )  # fmt: skip
+
+    def __init__(self, side: ClientSide, key: ClientKey | None, request: Request, hop: Hop) -> None:
+        super().__init__(INVITE_CLIENT if request.method == "INVITE" else NON_INVITE_CLIENT, hop)
+        self._side = side
+        self.key = key
+        self.request = request
+        self.original = request
+        self.branch = ""
+        self.later_hops: Sequence[Hop] = ()
+        self.cancelled = False
+        self.cancel_reason: str | None = None
+        self.arrived: tuple[Response, Source] | None = None
+
+    def perform(self, do: Do) -> None:
+        """See `Transaction.perform`."""
+        runner = self._side.runner
+        if do is Do.SEND:
+            runner.send(self.data, self.hop)
+        elif do is Do.SEND_ACK and self.arrived is not None:
+            runner.send(serialize(ack_for(self.request, self.arrived[0])), self.hop)
+        elif self.key is None:
+            pass
+        elif do is Do.PASS and self.arrived is not None:
+            runner.events.append(ResponseReceived(self.key, *self.arrived))
+        elif do is Do.TIMED_OUT:
+            runner.events.append(ClientTimedOut(self.key))
+        elif do is Do.FAILED:
+            runner.events.append(ClientTransportFailed(self.key))
+
+    def ended(self) -> None:
+        """See `Transaction.ended`."""
+        self._side.forget(self)
+
+
+class ClientSide:
+    """Every client transaction.
+
+    Args:
+        runner: carries out their moves.
+        local: our own addresses.
+        branch: makes a branch that is unique across space and time, with the magic cookie.
+    """
+
+    def __init__(self, runner: Runner, local: LocalAddresses, branch: Callable[[], str]) -> None:
+        self.runner = runner
+        self._local = local
+        self._branch = branch
+        self._by_match: dict[ClientMatch, ClientTransaction] = {}
+        self._by_key: dict[ClientKey, ClientTransaction] = {}
+        self._last_key = 0
+
+    def __len__(self) -> int:
+        return len(self._by_match)
+
+    def send(self, request: Request, hops: Sequence[Hop], now: float) -> ClientKey:
+        """See `TransactionLayer.send_request`."""
+        if not hops:
+            raise NotRoutableError(f"no hop for {request.method} {request.uri}")
+        self._last_key += 1
+        key = ClientKey(self._last_key)
+        self._attempt(key, request, hops, now)
+        return key
+
+    def send_alone(self, request: Request, hop: Hop) -> None:
+        """Send a request that makes no transaction: the ACK of a 2xx."""
+        self.runner.send(serialize(self._with_via(request, hop, self._branch())), hop)
+
+    def cancel(self, key: ClientKey, reason: str | None, now: float) -> None:
+        """See `TransactionLayer.cancel`."""
+        transaction = self._by_key.get(key)
+        if transaction is None or transaction.machine is not INVITE_CLIENT or transaction.cancelled:
+            return
+        transaction.cancelled = True
+        transaction.cancel_reason = reason
+        if transaction.state is State.PROCEEDING:
+            self._send_cancel(transaction, now)
+
+    def receive(self, response: Response, source: Source, now: float) -> bool:
+        """Apply a validated response; false when it belongs to no transaction."""
+        match = client_match(response)
+        transaction = self._by_match.get(match) if match is not None else None
+        if transaction is None:
+            return False
+        transaction.arrived = (response, source)
+        before = transaction.state
+        self.runner.apply(transaction, _input(response), now)
+        transaction.arrived = None
+        if transaction.cancelled and before is State.CALLING and transaction.state is State.PROCEEDING:
+            self._send_cancel(transaction, now)
+        return True
+
+    def transport_failed(self, hop: Hop, now: float) -> None:
+        """Every transaction that sends to this hop tries its next one, or fails."""
+        for transaction in [t for t in self._by_match.values() if _sends_to(t.hop, hop)]:
+            again = transaction.later_hops and transaction.state in _UNSENT and not transaction.cancelled
+            if again and transaction.key is not None:
+                self.runner.abandon(transaction)
+                self.forget(transaction)
+                self._attempt(transaction.key, transaction.original, transaction.later_hops, now)
+            else:
+                self.runner.apply(transaction, Input.TRANSPORT_ERROR, now)
+
+    def forget(self, transaction: ClientTransaction) -> None:
+        """Take a transaction out of the books."""
+        self._by_match.pop((transaction.branch, transaction.request.method), None)
+        if transaction.key is not None:
+            self._by_key.pop(transaction.key, None)
+
+    def _attempt(self, key: ClientKey, request: Request, hops: Sequence[Hop], now: float) -> None:
+        """Try the first hop; each attempt is a transaction with a branch of its own (RFC 3263 §4.3)."""
+        branch = self._branch()
+        sent = self._with_via(request, hops[0], branch)
+        data = serialize(sent)
+        if hops[0].transport == "udp" and len(data) > LARGEST_DATAGRAM:
+            stream = next((hop for hop in hops if hop.reliable), None)
+            if stream is not None:
+                # §18.1.1: TCP first, and back to UDP when the peer turns out to have none.
+                hops = [stream, *(hop for hop in hops if hop is not stream and hop != stream)]
+                sent = self._with_via(request, stream, branch)
+                data = serialize(sent)
+        transaction = ClientTransaction(self, key, sent, hops[0])
+        transaction.original = request
+        transaction.later_hops = hops[1:]
+        transaction.branch = branch
+        transaction.data = data
+        self._by_key[key] = transaction
+        self._begin(transaction, now)
+
+    def _begin(self, transaction: ClientTransaction, now: float) -> None:
+        self._by_match[transaction.branch, transaction.request.method] = transaction
+        self.runner.begin(transaction, now)
+
+    def _with_via(self, request: Request, hop: Hop, branch: str) -> Request:
+        sent = request.copy()
+        via = via_for(hop.transport, self._local.via(hop.transport, hop), branch)
+        sent.headers.prepend("Via", str(via))
+        return sent
+
+    def _send_cancel(self, invite: ClientTransaction, now: float) -> None:
+        """RFC 3261 §9.1; the INVITE then has 64*T1 to be answered."""
+        request = cancel_for(invite.request, invite.cancel_reason)
+        transaction = ClientTransaction(self, None, request, invite.hop)
+        transaction.branch = invite.branch
+        transaction.data = serialize(request)
+        self._begin(transaction, now)
+        self.runner.start(invite, Timer.CANCEL_WAIT, now)
+
+
+def _input(response: Response) -> Input:
+    if response.status < 200:
+        return Input.RECEIVED_1XX
+    return Input.RECEIVED_2XX if response.status < 300 else Input.RECEIVED_FAILURE
+
+
+def _sends_to(hop: Hop, failed: Hop) -> bool:
+    """Whether what is sent to `hop` goes where the driver found it cannot."""
+    if hop.flow is not None and failed.flow is not None:
+        return hop.flow == failed.flow and hop.transport == failed.transport
+    return (hop.transport, hop.host, hop.port) == (failed.transport, failed.host, failed.port)
