@@ -1,10 +1,12 @@
 //! Taps: from a leg's packets to the frames of a stream.
 pub mod gap;
 mod join;
-pub mod mapping;
+mod mapping;
+mod packet;
+mod reorder;
 pub mod spec;
 pub mod stream;
-pub mod timeline;
+mod timeline;
 mod track;
 mod transcode;
 

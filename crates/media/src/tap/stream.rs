@@ -6,10 +6,11 @@
 use std::borrow::Cow;
 
 use super::join::{common_silence, silence_of, Joiner};
+use super::packet::{Content, Packet, Shape};
 use super::spec::{
     ChannelCounters, Frame, Layout, StreamSpec, TapCodec, TapPacket, TapSink, NEVER,
 };
-use super::timeline::{Content, Packet, Shape, Timeline, MAX_LAG};
+use super::timeline::{Timeline, MAX_LAG};
 use super::track::{Track, TrackShape};
 use crate::clock::{Nanos, MILLISECOND};
 use crate::dtmf::EventBlock;
@@ -101,7 +102,7 @@ impl StreamTap {
             clock_rate: packet.codec.clock_rate(),
             content: content_of(packet),
         };
-        channel.timeline.push(packet, now, &mut channel.track);
+        channel.timeline.push(&packet, now, &mut channel.track);
         self.deliver(sink);
     }
 
@@ -324,3 +325,7 @@ fn content_of<'a>(packet: &TapPacket<'a>) -> Content<'a> {
         TapCodec::Noise { .. } | TapCodec::Unsupported { .. } => Content::Nothing,
     }
 }
+
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod tests;

@@ -2,13 +2,11 @@
 //! without a hole, each sample of the stream's clock exactly once.
 //!
 //! Pure: time is an argument, and nothing here knows what a payload means.
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-
 use super::gap::Cause;
 use super::mapping::Mapping;
+use super::packet::{Audio, Content, Counters, Packet, Shape, Sink};
+use super::reorder::{Held, Reorder};
 use crate::clock::{Nanos, MILLISECOND, SECOND};
-use crate::codec::AudioFormat;
 use crate::sequence::{Arrival, Sequence};
 
 /// A channel that has been silent for so long is filled in step with the wall clock.
@@ -31,120 +29,6 @@ const MAX_LENGTH: Nanos = 500 * MILLISECOND;
 /// How far the first packet is placed before its arrival, at most, when it is longer than a frame.
 const MAX_BACKSHIFT: Nanos = 60 * MILLISECOND;
 
-/// What a packet carries.
-#[derive(Debug, Clone)]
-pub enum Content<'a> {
-    /// Audio in a format the tap reads.
-    Audio {
-        /// How to read it.
-        format: AudioFormat,
-        /// The RTP payload.
-        payload: Cow<'a, [u8]>,
-    },
-    /// A telephone-event (RFC 4733): silence from the timestamp on.
-    Event {
-        /// Duration so far in timestamp units.
-        duration: u16,
-        /// Whether it has ended.
-        end: bool,
-    },
-    /// Nothing for the ear: comfort noise, or a codec that the tap can't read.
-    Nothing,
-}
-
-/// One packet as the timeline sees it.
-#[derive(Debug, Clone)]
-pub struct Packet<'a> {
-    /// Synchronization source.
-    pub ssrc: u32,
-    /// Sequence number.
-    pub sequence: u16,
-    /// Media timestamp.
-    pub timestamp: u32,
-    /// Ticks of the timestamp a second.
-    pub clock_rate: u32,
-    /// What it carries.
-    pub content: Content<'a>,
-}
-
-impl Packet<'_> {
-    fn units(&self) -> u32 {
-        match &self.content {
-            Content::Audio { format, payload } => format.ticks_in(payload.len()),
-            Content::Event { .. } | Content::Nothing => 0,
-        }
-    }
-
-    fn length(&self) -> Nanos {
-        u64::from(self.units()) * SECOND / u64::from(self.clock_rate.max(1))
-    }
-
-    fn into_owned(self) -> Packet<'static> {
-        let content = match self.content {
-            Content::Audio { format, payload } => Content::Audio {
-                format,
-                payload: Cow::Owned(payload.into_owned()),
-            },
-            Content::Event { duration, end } => Content::Event { duration, end },
-            Content::Nothing => Content::Nothing,
-        };
-        Packet { content, ..self }
-    }
-}
-
-/// Audio for the channel: of the `total` samples that the payload makes at the stream's rate, the first
-/// `skip` are left out and the next `take` are played.
-#[derive(Debug, Clone, Copy)]
-pub struct Audio<'a> {
-    /// How to read the payload.
-    pub format: AudioFormat,
-    /// The RTP payload.
-    pub payload: &'a [u8],
-    /// Samples of the whole payload at the stream's rate.
-    pub total: u64,
-    /// Samples to leave out in front.
-    pub skip: u64,
-    /// Samples to play.
-    pub take: u64,
-    /// False when an earlier part of the same payload has been played.
-    pub first: bool,
-}
-
-/// What a timeline tells: stretches that touch each other, in order.
-pub trait Sink {
-    /// Audio from position `at` on.
-    fn audio(&mut self, at: u64, audio: &Audio<'_>);
-    /// `samples` of silence from `at` on.
-    fn silence(&mut self, at: u64, samples: u64, cause: Cause);
-    /// Audio that is left out at `at`: it takes no place when the cause is drift, and is a hole of
-    /// `samples` when the cause is a pause.
-    fn dropped(&mut self, at: u64, samples: u64, cause: Cause);
-}
-
-/// What went wrong on the way in.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Packets whose place had already been filled.
-    pub late: u64,
-    /// Packets seen before.
-    pub duplicate: u64,
-    /// How often a source was anchored.
-    pub anchored: u64,
-}
-
-/// The shape of a timeline.
-#[derive(Debug, Clone, Copy)]
-pub struct Shape {
-    /// Samples a second of the stream.
-    pub rate: u32,
-    /// Samples of a frame.
-    pub frame: u64,
-    /// How long a packet waits for an earlier one.
-    pub window: Nanos,
-    /// When sample 0 was.
-    pub start: Nanos,
-}
-
 #[derive(Debug)]
 struct Source {
     ssrc: u32,
@@ -152,12 +36,6 @@ struct Source {
     mapping: Mapping,
     sequence: Sequence,
     expected: i64,
-}
-
-#[derive(Debug)]
-struct Held {
-    packet: Packet<'static>,
-    arrival: Nanos,
 }
 
 /// The stretch that a telephone-event silences.
@@ -173,7 +51,7 @@ pub struct Timeline {
     shape: Shape,
     cursor: u64,
     source: Option<Source>,
-    held: BTreeMap<i64, Held>,
+    held: Reorder,
     suspect: Option<Held>,
     last_arrival: Nanos,
     mute: Option<Mute>,
@@ -191,7 +69,7 @@ impl Timeline {
             shape,
             cursor: 0,
             source: None,
-            held: BTreeMap::new(),
+            held: Reorder::default(),
             suspect: None,
             last_arrival: 0,
             mute: None,
@@ -231,13 +109,13 @@ impl Timeline {
     }
 
     /// Accounts for one packet. One that claims to last longer than any sender packs counts as late.
-    pub fn push(&mut self, packet: Packet<'_>, now: Nanos, sink: &mut impl Sink) {
+    pub fn push(&mut self, packet: &Packet<'_>, now: Nanos, sink: &mut impl Sink) {
         self.judge_suspect(now, sink);
         if packet.length() > MAX_LENGTH {
             self.counters.late += 1;
             return;
         }
-        if !self.follow_source(&packet, now, sink) {
+        if !self.follow_source(packet, now, sink) {
             return;
         }
         let Some(source) = &mut self.source else {
@@ -250,7 +128,7 @@ impl Timeline {
             }
             Arrival::Suspect => return,
             Arrival::Restarted => {
-                self.restart(&packet, now, sink);
+                self.restart(packet, now, sink);
                 i64::from(packet.sequence)
             }
             Arrival::Newer { .. } | Arrival::Late => source.sequence.extend(packet.sequence),
@@ -321,28 +199,32 @@ impl Timeline {
 
     /// When [`Timeline::release`] or filling has something to do, if no packet comes before.
     pub fn due(&self) -> Nanos {
-        let frame = if self.paused { self.shape.frame } else { 0 };
-        let lag = if self.paused { 0 } else { MAX_LAG };
-        let mut due = self.time_of(self.cursor + frame) + lag + 1;
-        if let Some(suspect) = &self.suspect {
-            due = due.min(suspect.arrival + SUSPENSE);
+        let fill = if self.paused {
+            self.time_of(self.cursor + self.shape.frame)
+        } else {
+            self.time_of(self.cursor + 1) + MAX_LAG
+        };
+        let suspect = self.suspect.as_ref();
+        let fill = suspect.map_or(fill, |suspect| fill.min(suspect.arrival + SUSPENSE));
+        let (Some((number, held)), Some(source)) = (self.held.first(), &self.source) else {
+            return fill;
+        };
+        let ordered = if number == source.expected {
+            0
+        } else {
+            held.arrival + self.shape.window
+        };
+        let position = source.mapping.position(held.packet.timestamp).max(0) as u64;
+        let in_time = self.time_of(position).saturating_sub(MAX_AHEAD);
+        let release = ordered.max(in_time);
+        // What is held keeps its frame from being filled.
+        let blocked = position >= self.cursor
+            && position / self.shape.frame * self.shape.frame <= self.cursor;
+        if blocked && !self.paused {
+            release
+        } else {
+            fill.min(release)
         }
-        if let (Some((&number, held)), Some(source)) = (self.held.first_key_value(), &self.source) {
-            let ordered = if number == source.expected {
-                0
-            } else {
-                held.arrival + self.shape.window
-            };
-            let position = source.mapping.position(held.packet.timestamp).max(0) as u64;
-            let in_time = self.time_of(position).saturating_sub(MAX_AHEAD);
-            due = due.min(ordered.max(in_time));
-        }
-        due
-    }
-
-    /// Whether the timeline is paused.
-    pub const fn is_paused(&self) -> bool {
-        self.paused
     }
 
     /// Makes sure that there is a source for the packet. False when the packet can't have a place.
@@ -387,7 +269,7 @@ impl Timeline {
         }
     }
 
-    fn admit(&mut self, number: i64, packet: Packet<'_>, now: Nanos, sink: &mut impl Sink) {
+    fn admit(&mut self, number: i64, packet: &Packet<'_>, now: Nanos, sink: &mut impl Sink) {
         let Some(source) = &mut self.source else {
             return;
         };
@@ -401,21 +283,15 @@ impl Timeline {
             if let Some(source) = &mut self.source {
                 source.expected = number + 1;
             }
-            self.place(packet, false, now, sink);
+            self.place_at(packet, false, now, now, sink);
             return;
         }
-        self.held.insert(
-            number,
-            Held {
-                packet: packet.into_owned(),
-                arrival: now,
-            },
-        );
+        self.held.insert(number, packet, now);
         self.release_held(now, false, sink);
     }
 
     fn release_held(&mut self, now: Nanos, all: bool, sink: &mut impl Sink) {
-        while let Some((&number, held)) = self.held.first_key_value() {
+        while let Some((number, held)) = self.held.first() {
             let Some(source) = &mut self.source else {
                 return;
             };
@@ -429,8 +305,9 @@ impl Timeline {
             if let Some(source) = &mut self.source {
                 source.expected = number + 1;
             }
-            if let Some(held) = self.held.remove(&number) {
-                self.place_at(held.packet, !in_order, held.arrival, now, sink);
+            if let Some(held) = self.held.pop_first() {
+                self.place_at(&held.packet, !in_order, held.arrival, now, sink);
+                self.held.recycle(held);
             }
         }
     }
@@ -443,18 +320,14 @@ impl Timeline {
 
     fn next_held_position(&self) -> Option<i64> {
         let source = self.source.as_ref()?;
-        let (_, held) = self.held.first_key_value()?;
+        let (_, held) = self.held.first()?;
         let position = source.mapping.position(held.packet.timestamp);
         (position >= self.cursor as i64).then_some(position)
     }
 
-    fn place(&mut self, packet: Packet<'_>, lost: bool, now: Nanos, sink: &mut impl Sink) {
-        self.place_at(packet, lost, now, now, sink);
-    }
-
     fn place_at(
         &mut self,
-        packet: Packet<'_>,
+        packet: &Packet<'_>,
         lost: bool,
         arrival: Nanos,
         now: Nanos,
@@ -462,7 +335,7 @@ impl Timeline {
     ) {
         match packet.content {
             Content::Nothing => {}
-            Content::Event { duration, end } => self.place_event(&packet, duration, end, now, sink),
+            Content::Event { duration, end } => self.place_event(packet, duration, end, now, sink),
             Content::Audio { .. } => self.place_audio(packet, lost, arrival, now, sink),
         }
     }
@@ -504,13 +377,13 @@ impl Timeline {
 
     fn place_audio(
         &mut self,
-        packet: Packet<'_>,
+        packet: &Packet<'_>,
         lost: bool,
         arrival: Nanos,
         now: Nanos,
         sink: &mut impl Sink,
     ) {
-        let Some((begin, end)) = self.locate(&packet, arrival, now, sink) else {
+        let Some((begin, end)) = self.locate(packet, arrival, now, sink) else {
             self.counters.late += 1;
             return;
         };
@@ -535,7 +408,7 @@ impl Timeline {
             let cause = if lost { Cause::Loss } else { self.idle_cause() };
             self.fill(begin as u64, cause, sink);
         }
-        self.emit(&packet, begin, end, sink);
+        self.emit(packet, begin, end, sink);
     }
 
     /// Where the packet's audio begins and ends, after looking at the sender's drift. Nothing when it is
@@ -632,29 +505,28 @@ impl Timeline {
     /// A packet whose place has been filled. When it is far behind although it follows its forerunner, its
     /// sender may have stopped its timestamps during silence; the next packet tells: a sender at its own
     /// pace is anchored anew, a burst after a stall of the network stays late.
-    fn too_late(&mut self, packet: Packet<'_>, begin: i64, arrival: Nanos, now: Nanos) {
+    fn too_late(&mut self, packet: &Packet<'_>, begin: i64, arrival: Nanos, now: Nanos) {
         let behind = self.position_at(now) as i64 - begin;
         let paced = arrival.saturating_sub(self.last_arrival) >= packet.length() / 2;
         if behind > self.samples(STANDSTILL) as i64 && paced {
-            self.suspect = Some(Held {
-                packet: packet.into_owned(),
-                arrival,
-            });
+            self.suspect = Some(self.held.hold(packet, arrival));
         } else {
             self.counters.late += 1;
         }
     }
 
     fn judge_suspect(&mut self, now: Nanos, sink: &mut impl Sink) {
-        let Some(Held { packet, arrival }) = self.suspect.take() else {
+        let Some(suspect) = self.suspect.take() else {
             return;
         };
+        let (packet, arrival) = (&suspect.packet, suspect.arrival);
         let paced = now.saturating_sub(arrival) >= packet.length() / 2;
-        if paced && self.anchor(&packet, arrival) {
+        if paced && self.anchor(packet, arrival) {
             self.place_at(packet, false, arrival, now, sink);
         } else {
             self.counters.late += 1;
         }
+        self.held.recycle(suspect);
     }
 
     /// Places the packet's timestamp at its arrival. False when the channel is already too far ahead.

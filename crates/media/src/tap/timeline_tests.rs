@@ -1,6 +1,8 @@
 //! The timeline's rules, on an injected clock.
+use std::borrow::Cow;
+
 use super::*;
-use crate::codec::Coding;
+use crate::codec::{AudioFormat, Coding};
 use proptest::prelude::*;
 
 const FRAME: Nanos = 20 * MILLISECOND;
@@ -89,17 +91,14 @@ impl Bench {
             format: FORMAT,
             payload: Cow::Borrowed(&payload),
         };
-        self.timeline.push(
-            Packet {
-                ssrc,
-                sequence,
-                timestamp,
-                clock_rate: 8000,
-                content,
-            },
-            now,
-            &mut self.told,
-        );
+        let packet = Packet {
+            ssrc,
+            sequence,
+            timestamp,
+            clock_rate: 8000,
+            content,
+        };
+        self.timeline.push(&packet, now, &mut self.told);
     }
 
     fn event(&mut self, sequence: u16, timestamp: u32, duration: u16, end: bool, now: Nanos) {
@@ -111,7 +110,7 @@ impl Bench {
             clock_rate: 8000,
             content,
         };
-        self.timeline.push(packet, now, &mut self.told);
+        self.timeline.push(&packet, now, &mut self.told);
     }
 
     /// What a stream does every frame.
@@ -472,7 +471,7 @@ proptest! {
                 1 => Content::Nothing,
                 _ => Content::Audio { format: FORMAT, payload: Cow::Borrowed(&payload) },
             };
-            bench.timeline.push(Packet { ssrc, sequence, timestamp, clock_rate, content }, now, &mut bench.told);
+            bench.timeline.push(&Packet { ssrc, sequence, timestamp, clock_rate, content }, now, &mut bench.told);
             match kind {
                 2 => bench.tick(now),
                 3 => bench.toggle_pause(sequence % 4 == 0, now),

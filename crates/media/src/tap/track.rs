@@ -1,7 +1,7 @@
 //! One channel's bytes between its timeline and the stream: whole frames to be taken, and the begin of the
 //! next one.
 use super::gap::{Cause, Gap, GapTracker};
-use super::timeline::{Audio, Sink};
+use super::packet::{Audio, Sink};
 use super::transcode::Transcoder;
 use crate::codec::Encoding;
 

@@ -1,6 +1,6 @@
 //! From RTP payloads to the stream's bytes: untouched where the codec is the stream's own, else decoded,
 //! resampled and encoded.
-use super::timeline::Audio;
+use super::packet::Audio;
 use crate::codec::resample::Resampler;
 use crate::codec::{l16, AudioFormat, Coding, Decoder, Encoding};
 
