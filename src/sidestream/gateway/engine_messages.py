@@ -1,0 +1,330 @@
+"""What crosses the boundary to the media engine as JSON: orders with structure, and events.
+
+The engine reads and writes the same shapes with serde (`crates/media/src/orders.rs` and `events.rs`). Keys are
+camelCase; `side` is `"a"` (the caller's leg) or `"b"`.
+"""
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+SideName = Literal["a", "b"]
+
+
+class _Wire(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=False):
+    """What all shapes share."""
+
+
+class EngineSpec(_Wire, frozen=True, kw_only=True):
+    """How the engine runs."""
+
+    address: str
+    """IP address that the legs bind."""
+    port_min: int
+    port_max: int
+    """Inclusive range of UDP ports; RTP takes even ones, RTCP the odd one above."""
+    threads: int = 0
+    """Worker threads; 0: one for each core."""
+    media_timeout_ms: int = 0
+    """`media_timeout` comes when neither leg of a bridged, unheld call has had media for so long; 0: never."""
+    learning_ms: int = 1000
+    """How long a leg waits for the negotiated source before it takes another one that came alone."""
+    max_streams: int = 20_000
+    version: str = ""
+    """For `User-Agent`-like diagnostics only."""
+
+
+class RemoteAddress(_Wire, frozen=True, kw_only=True):
+    """Where a party wants its media; `host` is an IP address."""
+
+    host: str
+    rtp_port: int
+    rtcp_port: int
+
+
+class LegCodec(_Wire, frozen=True, kw_only=True):
+    """One format agreed on a leg, as `sdp.negotiate.NegotiatedCodec`."""
+
+    name: str
+    clock_rate: int
+    channels: int
+    local_pt: int
+    """Payload type of packets that the party sends to us."""
+    remote_pt: int
+    """Payload type of packets that we send to the party."""
+
+
+class LegSpec(_Wire, frozen=True, kw_only=True):
+    """What was agreed on a leg. Sent again whenever it changes."""
+
+    side: SideName
+    remote: RemoteAddress | None
+    """None: nothing is sent to it."""
+    codecs: list[LegCodec]
+    ptime_ms: int
+    held: bool
+    """Silence of this leg is due to a hold."""
+
+
+class ChannelSpec(_Wire, frozen=True, kw_only=True):
+    """One tapped side."""
+
+    channel: int
+    side: SideName
+    participant: str
+
+
+class StreamSpec(_Wire, frozen=True, kw_only=True):
+    """The shape and bounds of a stream. Sample 0 of every channel is the instant of the order."""
+
+    stream_id: str
+    encoding: Literal["PCMU", "PCMA", "L16"]
+    sample_rate: int
+    frame_ms: int
+    layout: Literal["separate", "interleaved", "mixed"]
+    channels: list[ChannelSpec]
+    started_at_unix_ms: int
+    """Wall clock of sample 0; the engine makes the `at` of its own metadata from it."""
+    start_ns: int
+    """CLOCK_MONOTONIC of sample 0."""
+    jitter_window_ms: int = 60
+    flush_ms: int = 20
+    """0: each frame at once."""
+    queue_ms: int = 10_000
+    """Bound of audio not yet handed to the network; beyond it the oldest media is dropped."""
+    replay_ms: int = 10_000
+    """Bound of audio kept after it was handed to the network, for replay to an endpoint that acknowledges."""
+    ping_ms: int = 15_000
+    missed_pongs: int = 2
+    stats_ms: int = 10_000
+
+
+class ConnectAttempt(_Wire, frozen=True, kw_only=True):
+    """One attempt to connect a stream."""
+
+    addresses: list[str]
+    """IP addresses to try in order, each within the one deadline."""
+    port: int
+    server_name: str | None
+    """For SNI and certificate verification (a DNS name or an IP address); None: no TLS (`ws://`)."""
+    ca_pem: str | None
+    """Trust anchors in place of the system's."""
+    host_header: str
+    path: str
+    """With the query."""
+    headers: list[tuple[str, str]]
+    subprotocol: str
+    connect: str
+    """Body of the `connect` message, JSON."""
+    start: str
+    """Body of the `start` message, JSON."""
+    timeout_ms: int = 5000
+    """For TCP, TLS and the upgrade together."""
+
+
+class SideStats(_Wire, frozen=True, kw_only=True):
+    """What one leg received and sent since the call began."""
+
+    side: SideName
+    received_packets: int
+    received_bytes: int
+    sent_packets: int
+    sent_bytes: int
+    lost: int
+    late: int
+    duplicate: int
+    alien: int
+    """Packets from another source than the locked one."""
+    malformed: int
+    unsent: int
+    """Packets that the network did not take."""
+    ssrc_changes: int
+    jitter_ms: float
+    mos: float | None
+    """Estimated (E-model); None before anything was received."""
+    rtt_ms: float | None
+    """From RTCP; None when never measured."""
+
+
+class CallStats(_Wire, frozen=True, kw_only=True, tag="call_stats", tag_field="event"):
+    """The answer to `query_call`."""
+
+    call: int
+    sides: list[SideStats]
+
+
+class CallClosed(_Wire, frozen=True, kw_only=True, tag="call_closed", tag_field="event"):
+    """The legs are closed; nothing of the call itself comes after it (streams may still be draining)."""
+
+    call: int
+    sides: list[SideStats]
+
+
+class MediaTimeout(_Wire, frozen=True, kw_only=True, tag="media_timeout", tag_field="event"):
+    """Neither leg had media for the limit. Told once until media comes again."""
+
+    call: int
+    idle_ms: int
+
+
+class CallFailed(_Wire, frozen=True, kw_only=True, tag="call_failed", tag_field="event"):
+    """The engine lost the call (a panic in its code, a dead socket); `call_closed` follows."""
+
+    call: int
+    detail: str
+
+
+class KeyPress(_Wire, frozen=True, kw_only=True, tag="dtmf", tag_field="event"):
+    """A key press by RFC 4733, at its end, once for each stream that taps the side."""
+
+    call: int
+    stream: int
+    side: SideName
+    channel: int
+    participant: str
+    digit: str
+    duration_ms: int
+    timestamp: int
+    """Begin of the press in samples on the stream's clock."""
+
+
+class StreamConnected(_Wire, frozen=True, kw_only=True, tag="connected", tag_field="event"):
+    """A connection stands and is sent on."""
+
+    stream: int
+    address: str
+    tls_version: str
+    """Empty without TLS."""
+    connect_ms: int
+
+
+class StreamConnectFailed(_Wire, frozen=True, kw_only=True, tag="connect_failed", tag_field="event"):
+    """One attempt came to nothing; `reason` is a value of `stream.verdicts.AttemptFailure`."""
+
+    stream: int
+    reason: str
+    detail: str
+    http_status: int | None = None
+
+
+class StreamLost(_Wire, frozen=True, kw_only=True, tag="connection_lost", tag_field="event"):
+    """The connection is gone.
+
+    `reason` is one of `closed_by_endpoint`, `tcp_closed`, `tcp_reset`, `tls_error`, `protocol_error`, `pong_timeout`.
+    """
+
+    stream: int
+    reason: str
+    detail: str
+    close_code: int | None = None
+    """The endpoint's WebSocket Close code, if it sent one; a Close 1000 is a clean end."""
+
+
+class StreamText(_Wire, frozen=True, kw_only=True, tag="text", tag_field="event"):
+    """The endpoint sent a text frame that is not a valid `ack` (those are consumed by the engine)."""
+
+    stream: int
+    text: str
+
+
+class StreamCodecUnsupported(_Wire, frozen=True, kw_only=True, tag="codec_unsupported", tag_field="event"):
+    """A side sends audio that the taps can't decode; its channel is silence."""
+
+    stream: int
+    side: SideName
+
+
+class ChannelTotals(_Wire, frozen=True, kw_only=True):
+    """As in `close.totals` of the protocol."""
+
+    channel: int
+    participant_id: str
+    chunks: int
+    samples: int
+    silence_samples: int
+    dropped_samples: int
+    sha256: str
+
+
+class StreamClosed(_Wire, frozen=True, kw_only=True, tag="stream_closed", tag_field="event"):
+    """The engine has let go of the stream; nothing of it comes after."""
+
+    stream: int
+    close_sent: bool
+    """Whether `close` was handed to the network in full."""
+    close_code: int | None
+    """The endpoint's answer to our WebSocket Close."""
+    totals: list[ChannelTotals]
+    messages: int
+    """Sequence numbers given out."""
+    sent_bytes: int
+    max_queue_ms: int
+    gap_samples: dict[str, int]
+    """By cause, over all channels."""
+
+
+EngineEvent = (
+    CallClosed
+    | CallFailed
+    | CallStats
+    | KeyPress
+    | MediaTimeout
+    | StreamClosed
+    | StreamCodecUnsupported
+    | StreamConnected
+    | StreamConnectFailed
+    | StreamLost
+    | StreamText
+)
+
+
+class EngineTotals(_Wire, frozen=True, kw_only=True):
+    """Counters since the engine began, and gauges of now."""
+
+    calls: int
+    """Open now."""
+    streams: int
+    """Open now."""
+    ports_in_use: int
+    ports_total: int
+    received_packets: int
+    sent_packets: int
+    malformed_packets: int
+    alien_packets: int
+    unsent_packets: int
+    rtcp_received: int
+    rtcp_sent: int
+    stream_messages: int
+    stream_bytes: int
+    stream_dropped_samples: int
+    events_dropped: int
+    """Events that could not wait because the queue was full; never a terminal one."""
+
+
+_encoder = msgspec.json.Encoder()
+_events = msgspec.json.Decoder(list[EngineEvent])
+_totals = msgspec.json.Decoder(EngineTotals)
+
+
+def encode(spec: EngineSpec | LegSpec | StreamSpec | ConnectAttempt) -> bytes:
+    """Return an order's structure as JSON."""
+    return _encoder.encode(spec)
+
+
+def decode_events(data: bytes) -> list[EngineEvent]:
+    """Read a batch of events.
+
+    Raises:
+        msgspec.DecodeError: the engine and this module disagree about a shape.
+    """
+    return _events.decode(data)
+
+
+def decode_totals(data: bytes) -> EngineTotals:
+    """Read the engine's counters.
+
+    Raises:
+        msgspec.DecodeError: the engine and this module disagree about a shape.
+    """
+    return _totals.decode(data)

@@ -1,0 +1,261 @@
+"""Runs the gateway and SIPp as processes of their own, for tests that only look at them from outside."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCENARIOS = Path(__file__).parent / "scenarios"
+GATEWAY_HOST = "127.0.0.1"
+CARRIER_HOST = "127.0.0.2"
+DESK_HOST = "127.0.0.3"
+
+needs_sipp = pytest.mark.skipif(shutil.which("sipp") is None, reason="SIPp is not installed")
+
+
+def free_port(host: str = GATEWAY_HOST, kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
+    """Return a port that is free at this moment."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def sip_port(host: str) -> int:
+    """Return a port that is free for UDP and TCP."""
+    for _ in range(50):
+        port = free_port(host)
+        with socket.socket() as probe:
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is free for both UDP and TCP")
+
+
+@dataclass
+class Gateway:
+    """A running `sidestream serve`."""
+
+    process: subprocess.Popen[str]
+    sip: int
+    api: int
+    carrier: int
+    desk: int
+    directory: Path
+    lines: list[str] = field(default_factory=list)
+
+    def metrics(self) -> dict[str, float]:
+        """Return every sample of `/metrics` by its name with labels."""
+        with urllib.request.urlopen(f"http://{GATEWAY_HOST}:{self.api}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+        samples = (line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#"))
+        return {name: float(value) for name, value in samples}
+
+    def records(self) -> list[dict[str, object]]:
+        """Return the call records written so far."""
+        found: list[dict[str, object]] = []
+        for path in sorted(self.directory.rglob("*.jsonl")):
+            found += [json.loads(line) for line in path.read_text().splitlines()]
+        return found
+
+    def wait_idle(self, seconds: float = 10.0) -> None:
+        """Wait until no call is active."""
+        deadline = time.monotonic() + seconds
+        while self.metrics()["sidestream_calls_active"]:
+            assert time.monotonic() < deadline, f"calls are left behind: {self.metrics()}"
+            time.sleep(0.05)
+
+    def log(self) -> str:
+        """Return what the gateway has written to its output and its log."""
+        return "".join(self.lines)
+
+
+CONFIG = """\
+node:
+  name: test-gw
+  sip: [udp://127.0.0.1:{sip}, tcp://127.0.0.1:{sip}]
+  media: {{address: 127.0.0.1, ports: {media}, threads: auto}}
+  api: http://127.0.0.1:{api}
+  database: sqlite:///{directory}/sidestream.db
+  limits: {{max_calls: {max_calls}, calls_per_second: 200, max_call_duration: 1h}}
+  drain_timeout: 2s
+accounts:
+  - name: acme
+    subscriptions: [voice-integration]
+    voice_services:
+      - name: carrier
+        kind: carrier
+        trunk:
+          peers: [{{uri: "sip:127.0.0.2:{carrier};transport={transport}"}}]
+          match: [127.0.0.2/32]
+          codecs: [PCMU, PCMA, telephone-event]
+      - name: support-desk
+        kind: contact_center
+        trunk:
+          peers: [{peers}]
+          match: [127.0.0.3/32]
+          codecs: [PCMU, PCMA, telephone-event]
+{integrations}
+    routes:
+      - {{from: carrier, to: support-desk}}
+      - {{from: support-desk, to: carrier}}
+"""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a test wants of its gateway."""
+
+    transport: str = "udp"
+    first_peer: str | None = None
+    """URI of a peer that is tried before the callee."""
+    integrations: str = ""
+    """YAML at the indentation of a voice service's keys."""
+    max_calls: int = 2000
+    media_ports: str = "24000-29999"
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def gateway(directory: Path, setup: Setup | None = None) -> Iterator[Gateway]:
+    """Run a gateway between a carrier on 127.0.0.2 and a desk on 127.0.0.3; end it when the block is left."""
+    setup = setup or Setup()
+    ports = {
+        "sip": sip_port(GATEWAY_HOST),
+        "api": free_port(kind=socket.SOCK_STREAM),
+        "carrier": sip_port(CARRIER_HOST),
+        "desk": sip_port(DESK_HOST),
+    }
+    last = f'{{uri: "sip:{DESK_HOST}:{ports["desk"]};transport={setup.transport}", priority: 2}}'
+    first = f'{{uri: "{setup.first_peer}", priority: 1}}, ' if setup.first_peer else ""
+    config = directory / "gateway.yaml"
+    config.write_text(
+        CONFIG.format(
+            **ports,
+            media=setup.media_ports,
+            directory=directory,
+            transport=setup.transport,
+            peers=first + last,
+            integrations=setup.integrations,
+            max_calls=setup.max_calls,
+        )
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sidestream", "serve", "--role", "gateway", "--config", str(config)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=directory,
+        env={**os.environ, **setup.environment},
+    )
+    running = Gateway(process, ports["sip"], ports["api"], ports["carrier"], ports["desk"], directory)
+    ready = threading.Event()
+    reader = threading.Thread(target=_collect, args=(running, ready), daemon=True)
+    reader.start()
+    try:
+        assert ready.wait(20), f"the gateway did not become ready:\n{running.log()}"
+        assert process.poll() is None, running.log()
+        yield running
+    finally:
+        _end(process)
+        reader.join(5)
+
+
+def _collect(running: Gateway, ready: threading.Event) -> None:
+    assert running.process.stdout is not None
+    with running.process.stdout as output:
+        for line in output:
+            running.lines.append(line)
+            if line.strip() == "ready":
+                ready.set()
+    ready.set()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(5)
+        raise
+
+
+@dataclass
+class Sipp:
+    """One SIPp process."""
+
+    process: subprocess.Popen[bytes]
+    directory: Path
+    name: str
+
+    def finish(self, seconds: float = 30.0) -> None:
+        """Wait for its end and assert that each of its calls followed the scenario."""
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(5)
+            raise AssertionError(f"{self.name} did not end\n{self.errors()}") from None
+        assert code == 0, f"{self.name} ended with {code}\n{self.errors()}"
+
+    def errors(self) -> str:
+        """Return what SIPp complained about."""
+        logs = sorted(self.directory.glob(f"{self.name}*.log"))
+        return "\n".join(path.read_text(errors="replace")[-4000:] for path in logs)
+
+
+@dataclass(frozen=True)
+class Load:
+    """How many calls SIPp makes and how."""
+
+    calls: int = 1
+    rate: int = 10
+    pause_ms: int = 500
+    transport: str = "u1"
+    media_port: int = 6000
+    options: tuple[str, ...] = ()
+
+
+@contextlib.contextmanager
+def sipp(
+    scenario: str,
+    directory: Path,
+    local: tuple[str, int],
+    remote: int | None = None,
+    load: Load | None = None,
+) -> Iterator[Sipp]:
+    """Run a scenario; a caller when `remote` (the gateway's port) is given, else a callee."""
+    load = load or Load()
+    command = [
+        "sipp", "-sf", str(SCENARIOS / f"{scenario}.xml"), "-i", local[0], "-p", str(local[1]),
+        "-m", str(load.calls), "-r", str(load.rate), "-d", str(load.pause_ms), "-t", load.transport,
+        "-mp", str(load.media_port), "-s", "+15559870001", "-nostdin", "-trace_err", "-error_file",
+        str(directory / f"{scenario}-errors.log"), *load.options,
+    ]  # fmt: skip
+    if remote is not None:
+        command += ["-timeout", "60", "-timeout_error", f"{GATEWAY_HOST}:{remote}"]
+    process = subprocess.Popen(
+        command, cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
+    )
+    try:
+        yield Sipp(process, directory, scenario)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait(5)
