@@ -3,6 +3,8 @@
 The tools keep their own implementation, apart from the media engine's, so that the one proves the other.
 """
 
+from __future__ import annotations
+
 from array import array
 from collections.abc import Iterable, Sequence
 from functools import cache

@@ -1,5 +1,7 @@
 """RTP packets (RFC 3550 section 5.1), telephone-events (RFC 4733) and a recorder that orders them. Pure."""
 
+from __future__ import annotations
+
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -3,6 +3,8 @@
 The tools decode with their own model, apart from the one the gateway encodes with: the one proves the other.
 """
 
+from __future__ import annotations
+
 import base64
 import binascii
 from array import array

@@ -1,5 +1,7 @@
 """WAV files of 16-bit PCM: read whole, write whole, or place samples of two channels as they arrive."""
 
+from __future__ import annotations
+
 import struct
 import sys
 from array import array
