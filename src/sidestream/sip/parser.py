@@ -1,15 +1,12 @@
-"""Bytes to messages: datagrams, TCP framing and strict limits (RFC 3261 §7, §18.3, RFC 5626 §4.4.1)."""
+"""Bytes to messages: one whole message at a time, with strict limits (RFC 3261 §7, §18.3)."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from sidestream.sip.errors import ParseError
 from sidestream.sip.grammar import is_token
 from sidestream.sip.message import Headers, Message, Request, Response
-
-__all__ = ["KeepAlive", "ParseError", "StreamParser", "parse_message", "validate", "validate_request"]
 
 MAX_MESSAGE = 64 * 1024
 """Largest message in bytes: what a UDP datagram can carry (RFC 3261 §18.1.1)."""
@@ -19,7 +16,6 @@ MAX_HEADERS = 256
 """Most header lines in a message."""
 
 _END_OF_HEAD = b"\r\n\r\n"
-_PING = b"\r\n\r\n"
 _FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
 _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+\Z", re.IGNORECASE)
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?\Z", re.IGNORECASE | re.DOTALL)
@@ -35,11 +31,6 @@ _SINGLE = frozenset(
 _CALL_ID = re.compile(r"[!-~]+\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class KeepAlive:
-    """A double CRLF arrived between messages: the peer's keep-alive ping, to be answered by one CRLF."""
-
-
 def parse_message(data: bytes) -> Message:
     """Read one datagram; the body is what Content-Length says, or the rest (RFC 3261 §18.3).
 
@@ -53,7 +44,7 @@ def parse_message(data: bytes) -> Message:
         raise ParseError(513, "Message Too Large")
     end = data.find(_END_OF_HEAD)
     if end < 0:
-        raise ParseError(400, "Missing end of headers", _partial(data))
+        raise ParseError(400, "Missing end of headers", salvage(data))
     message = _parse_head(data[:end])
     body = data[end + 4 :]
     length = content_length(message)
@@ -105,7 +96,7 @@ def _parse_head(head: bytes) -> Message:
     text = _decode(head)
     lines = text.split("\r\n")
     if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1:
-        raise ParseError(400, "Bare CR or LF", _partial(head))
+        raise ParseError(400, "Bare CR or LF", salvage(head))
     start = lines[0]
     if len(start) > MAX_LINE:
         raise ParseError(414 if not start.startswith("SIP/") else 400, "Start line too long")
@@ -171,7 +162,7 @@ def _parse_headers(lines: list[str], headers: Headers) -> None:
         raise ParseError(400, problem)
 
 
-def _partial(data: bytes) -> Request | None:
+def salvage(data: bytes) -> Request | None:
     """What can be understood of a request whose framing is broken, None when nothing can be answered."""
     lines = _decode(data[:MAX_MESSAGE]).replace("\r\n", "\n").replace("\r", "\n").split("\n\n")[0].split("\n")
     try:
@@ -229,124 +220,3 @@ def _check_singles(headers: Headers) -> None:
             if key in seen:
                 raise ParseError(400, f"Repeated {key}")
             seen.add(key)
-
-
-class StreamParser:
-    """Cuts a TCP or TLS byte stream into messages (RFC 3261 §18.3) and keep-alives (RFC 5626 §4.4.1).
-
-    The events do not depend on how the stream was cut into reads. After an error that loses the framing
-    `broken` is true, no further events come, and the connection must be closed.
-
-    Args:
-        max_size: largest message accepted, in bytes.
-    """
-
-    __slots__ = ("_buffer", "_head", "_max_size", "_need", "_searched", "_skip_error", "broken")
-
-    def __init__(self, max_size: int = MAX_MESSAGE) -> None:
-        self._buffer = bytearray()
-        self._max_size = max_size
-        self._searched = 0
-        self._head: Message | None = None
-        self._skip_error: ParseError | None = None
-        self._need = 0
-        self.broken = False
-
-    def feed(self, data: bytes) -> None:
-        """Add what was read; drain `next_event` after each feed so that the buffer stays bounded."""
-        if not self.broken:
-            self._buffer += data
-
-    @property
-    def mid_message(self) -> bool:
-        """Whether part of a message is waiting for the rest."""
-        return self._awaits_body or len(self._buffer) > 2
-
-    def next_event(self) -> Message | KeepAlive | ParseError | None:
-        """The next complete thing in the stream, None when more bytes are needed.
-
-        An error of one message whose length is known is returned and the stream goes on after it.
-        """
-        if self.broken:
-            return None
-        if not self._awaits_body:
-            event = self._next_head()
-            if event is not None:
-                return event
-        if not self._awaits_body or len(self._buffer) < self._need:
-            return None
-        return self._take_body()
-
-    @property
-    def _awaits_body(self) -> bool:
-        return self._head is not None or self._skip_error is not None
-
-    def _take_body(self) -> Message | ParseError:
-        body = bytes(self._buffer[: self._need])
-        del self._buffer[: self._need]
-        head, error = self._head, self._skip_error
-        self._head = self._skip_error = None
-        self._need = 0
-        if head is None:
-            return error or ParseError(400, "Bad Request")
-        head.body = body
-        return head
-
-    def _next_head(self) -> KeepAlive | ParseError | None:
-        """Consume keep-alives and one head; a head found is left in `_head` (or `_skip_error`)."""
-        buffer = self._buffer
-        while buffer[:1] == b"\r" or buffer[:1] == b"\n":
-            if buffer.startswith(_PING):
-                del buffer[:4]
-                return KeepAlive()
-            if _PING.startswith(buffer):
-                return None
-            # A lone CRLF: a pong, or white space before a message (RFC 3261 §7.5).
-            del buffer[: 2 if buffer.startswith(b"\r\n") else 1]
-        end = buffer.find(_END_OF_HEAD, self._searched, self._max_size + len(_END_OF_HEAD))
-        if end < 0:
-            self._searched = max(0, len(buffer) - 3)
-            if len(buffer) >= self._max_size + len(_END_OF_HEAD):
-                return self._break(ParseError(513, "Message Too Large"))
-            return None
-        head = bytes(buffer[:end])
-        del buffer[: end + len(_END_OF_HEAD)]
-        self._searched = 0
-        return self._open(head)
-
-    def _open(self, head: bytes) -> ParseError | None:
-        """Read a head and find out how long the body is."""
-        try:
-            message = _parse_head(head)
-        except ParseError as error:
-            length = _length_of(error.partial)
-            if length is None:
-                return self._break(error)
-            self._skip_error, self._need = error, length
-            return None
-        try:
-            declared = content_length(message)
-        except ParseError as error:
-            return self._break(error)
-        if declared is None:
-            # RFC 3261 §18.3: without a length the stream cannot be framed any more.
-            return self._break(_blame(message, ParseError(400, "Missing Content-Length")))
-        if declared + len(head) + len(_END_OF_HEAD) > self._max_size:
-            return self._break(_blame(message, ParseError(513, "Message Too Large")))
-        self._head, self._need = message, declared
-        return None
-
-    def _break(self, error: ParseError) -> ParseError:
-        self.broken = True
-        self._buffer.clear()
-        return error
-
-
-def _length_of(partial: Request | None) -> int | None:
-    """The body length of a request refused for its head, None when the framing is lost."""
-    if partial is None:
-        return None
-    try:
-        return content_length(partial)
-    except ParseError:
-        return None
