@@ -1,7 +1,9 @@
-//! Monotonic nanoseconds since the engine began, and the wall clock they belong to.
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+//! Monotonic nanoseconds, and the wall clock they belong to.
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Monotonic nanoseconds since the engine began.
+use rustix::time::{clock_gettime, ClockId};
+
+/// A reading of CLOCK_MONOTONIC in nanoseconds: the same clock that Python's `time.monotonic_ns()` reads.
 pub type Nanos = u64;
 
 /// One millisecond in [`Nanos`].
@@ -14,40 +16,29 @@ const NTP_OFFSET_SECONDS: u64 = 2_208_988_800;
 /// The engine's clock: one reading of the wall clock, then only monotonic time.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
-    origin: Instant,
-    origin_unix: Duration,
+    /// Unix time in nanoseconds at monotonic zero.
+    unix_at_zero: u64,
 }
 
 impl Clock {
-    /// Starts a clock at zero.
+    /// Ties the monotonic clock to the wall clock of now.
     pub fn start() -> Self {
-        let origin_unix = SystemTime::now()
+        let unix = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         Self {
-            origin: Instant::now(),
-            origin_unix,
+            unix_at_zero: (unix.as_nanos() as u64).saturating_sub(monotonic()),
         }
     }
 
-    /// Nanoseconds since the clock began.
+    /// The monotonic time.
     pub fn now(&self) -> Nanos {
-        self.nanos_at(Instant::now())
-    }
-
-    /// The same for an instant taken elsewhere; an instant before the start reads as zero.
-    pub fn nanos_at(&self, instant: Instant) -> Nanos {
-        instant.saturating_duration_since(self.origin).as_nanos() as Nanos
-    }
-
-    /// The instant that `now` stands for.
-    pub fn instant(&self, now: Nanos) -> Instant {
-        self.origin + Duration::from_nanos(now)
+        monotonic()
     }
 
     /// The Unix time in nanoseconds at `now`.
     pub fn unix_nanos(&self, now: Nanos) -> u64 {
-        self.origin_unix.as_nanos() as u64 + now
+        self.unix_at_zero.saturating_add(now)
     }
 
     /// The Unix time in whole milliseconds at `now`.
@@ -64,6 +55,11 @@ impl Clock {
     }
 }
 
+fn monotonic() -> Nanos {
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec as Nanos * SECOND + time.tv_nsec as Nanos
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,5 +70,15 @@ mod tests {
         let middle = |now| ((clock.ntp(now) >> 16) & 0xFFFF_FFFF) as u32;
         let advance = middle(5 * SECOND).wrapping_sub(middle(4 * SECOND));
         assert!((65_535..=65_537).contains(&advance), "{advance}");
+    }
+
+    #[test]
+    fn now_belongs_to_the_wall_clock() {
+        let clock = Clock::start();
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let difference = clock
+            .unix_nanos(clock.now())
+            .abs_diff(unix.as_nanos() as u64);
+        assert!(difference < SECOND, "{difference}");
     }
 }

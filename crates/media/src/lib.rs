@@ -8,6 +8,8 @@ pub mod clock;
 pub mod codec;
 pub mod dtmf;
 pub mod error;
+pub mod events;
+pub mod orders;
 pub mod rtcp;
 pub mod rtp;
 pub mod sequence;
