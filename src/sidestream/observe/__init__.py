@@ -1,0 +1,1 @@
+"""What a gateway tells about itself: logs and metrics."""

@@ -1,0 +1,233 @@
+"""Every metric of a gateway, declared in one list, and the registry that they are served from.
+
+Counters and histograms are kept here; gauges and the media engine's counters are read when they are asked
+for.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Kind(StrEnum):
+    """The type of a metric."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric as it is declared, served and documented."""
+
+    name: str
+    """With its unit, and `_total` on a counter."""
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    """Upper bounds of a histogram."""
+    live: bool = False
+    """Read when it is asked for, not counted here. Gauges always are."""
+
+
+def _counter(name: str, help_text: str, *labels: str) -> Metric:
+    return Metric(name, Kind.COUNTER, help_text, labels)
+
+
+def _live_counter(name: str, help_text: str, *labels: str) -> Metric:
+    return Metric(name, Kind.COUNTER, help_text, labels, live=True)
+
+
+def _gauge(name: str, help_text: str, *labels: str) -> Metric:
+    return Metric(name, Kind.GAUGE, help_text, labels, live=True)
+
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0)
+_DURATIONS = (1.0, 5.0, 15.0, 30.0, 60.0, 180.0, 600.0, 1800.0, 3600.0, 14400.0)
+_LAGS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+INFO: Final = _gauge("sidestream_info", "Always 1; the labels say what runs.", "version", "node")
+READY: Final = _gauge("sidestream_ready", "1 while new calls are taken, 0 while draining.")
+
+CALLS_ACTIVE: Final = _gauge(
+    "sidestream_calls_active", "Calls whose record is not written yet: set up, talking, or being closed."
+)
+CALLS_CLOSING: Final = _gauge(
+    "sidestream_calls_closing", "Of the active calls, those that have ended and whose streams still deliver."
+)
+CALLS: Final = _counter(
+    "sidestream_calls_total", "Calls that ended, by the verdict's slug and its class.", "verdict", "result"
+)
+CALL_SETUP_SECONDS: Final = Metric(
+    "sidestream_call_setup_seconds",
+    Kind.HISTOGRAM,
+    "From the caller's INVITE to the answer that was passed back, with ringing.",
+    buckets=_SECONDS,
+)
+CALL_DURATION_SECONDS: Final = Metric(
+    "sidestream_call_duration_seconds",
+    Kind.HISTOGRAM,
+    "From the answer to the end, of answered calls.",
+    buckets=_DURATIONS,
+)
+CALL_FAULTS: Final = _counter(
+    "sidestream_call_faults_total",
+    "Errors of our own in the handling of calls; each is logged with its trace.",
+)
+
+STREAMS_ACTIVE: Final = _gauge("sidestream_streams_active", "Media streams that have no verdict yet.")
+STREAMS: Final = _counter(
+    "sidestream_streams_total",
+    "Media streams that ended, by the verdict's slug and its class.",
+    "verdict",
+    "result",
+)
+STREAM_CONNECTIONS: Final = _counter(
+    "sidestream_stream_connections_total",
+    "Connections to endpoints that stood; `resumed` after a loss.",
+    "resumed",
+)
+STREAM_CONNECT_FAILURES: Final = _counter(
+    "sidestream_stream_connect_failures_total",
+    "Attempts to connect to an endpoint that failed, by reason.",
+    "reason",
+)
+STREAM_LOSSES: Final = _counter(
+    "sidestream_stream_connection_losses_total",
+    "Connections to endpoints that were lost, by reason.",
+    "reason",
+)
+STREAM_CONNECT_SECONDS: Final = Metric(
+    "sidestream_stream_connect_seconds",
+    Kind.HISTOGRAM,
+    "TCP, TLS and the upgrade of connections that stood.",
+    buckets=_SECONDS[:11],
+)
+STREAM_FAULTS: Final = _counter(
+    "sidestream_stream_faults_total",
+    "Errors of our own in the handling of streams; each ended its stream, never its call.",
+)
+
+SIP_EVENTS: Final = _counter(
+    "sidestream_sip_requests_total", "SIP requests that reached the calls.", "method"
+)
+SIP_RESPONSES: Final = _counter(
+    "sidestream_sip_responses_total",
+    "Final responses to our own requests, by method and class.",
+    "method",
+    "class",
+)
+SIP_MALFORMED: Final = _live_counter("sidestream_sip_malformed_total", "SIP messages that could not be read.")
+SIP_STRAY_RESPONSES: Final = _live_counter(
+    "sidestream_sip_stray_responses_total", "SIP responses that belong to no transaction."
+)
+SIP_TRANSACTIONS: Final = _gauge("sidestream_sip_transactions", "SIP transactions that live.", "role")
+
+MEDIA_PORTS_IN_USE: Final = _gauge(
+    "sidestream_media_ports_in_use", "UDP ports of legs, those in quarantine too."
+)
+MEDIA_PORTS: Final = _gauge("sidestream_media_ports", "UDP ports of the configured range.")
+MEDIA_PACKETS: Final = _live_counter("sidestream_media_packets_total", "RTP packets.", "direction")
+MEDIA_REFUSED: Final = _live_counter(
+    "sidestream_media_packets_refused_total", "RTP packets that were not relayed, by reason.", "reason"
+)
+MEDIA_RTCP: Final = _live_counter("sidestream_media_rtcp_packets_total", "RTCP packets.", "direction")
+MEDIA_CALLS: Final = _gauge("sidestream_media_calls", "Calls that the media engine holds.")
+MEDIA_STREAMS: Final = _gauge("sidestream_media_streams", "Streams that the media engine holds.")
+STREAM_MESSAGES: Final = _live_counter("sidestream_stream_messages_total", "Messages made for endpoints.")
+STREAM_BYTES: Final = _live_counter("sidestream_stream_bytes_total", "Bytes sent to endpoints.")
+STREAM_DROPPED: Final = _live_counter(
+    "sidestream_stream_dropped_samples_total", "Samples dropped because an endpoint was too slow or away."
+)
+MEDIA_EVENTS_DROPPED: Final = _live_counter(
+    "sidestream_media_events_dropped_total", "Facts of the media engine that found its queue full."
+)
+
+LOOP_LAG_SECONDS: Final = Metric(
+    "sidestream_loop_lag_seconds",
+    Kind.HISTOGRAM,
+    "How late the signalling loop woke up, measured twice a second.",
+    buckets=_LAGS,
+)
+JOURNAL_WAITING: Final = _gauge("sidestream_journal_waiting", "Call records that wait to be written.")
+JOURNAL_WRITTEN: Final = _live_counter("sidestream_journal_records_total", "Call records written.")
+JOURNAL_ERRORS: Final = _live_counter("sidestream_journal_errors_total", "Writes of the journal that failed.")
+JOURNAL_LOST: Final = _live_counter(
+    "sidestream_journal_lost_total",
+    "Call records that could only be logged, because the disk failed for too long.",
+)
+
+METRICS: Final = tuple(value for value in dict(globals()).values() if isinstance(value, Metric))
+"""All of them, in the order of their declaration."""
+
+LabelValues = tuple[str, ...]
+Reading = float | Mapping[LabelValues, float]
+"""The value of a metric without labels, or one value for each set of label values."""
+
+
+class Metrics(Collector):
+    """The metrics of one process. Not shared between event loops or threads, but for `expose`."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = CollectorRegistry()
+        self._readers: list[Callable[[], Mapping[Metric, Reading]]] = []
+        kept = [metric for metric in METRICS if not metric.live]
+        self._counters = {
+            metric: Counter(metric.name, metric.help, metric.labels, registry=self._registry)
+            for metric in kept
+            if metric.kind is Kind.COUNTER
+        }
+        self._histograms = {
+            metric: Histogram(
+                metric.name, metric.help, metric.labels, registry=self._registry, buckets=metric.buckets
+            )
+            for metric in kept
+            if metric.kind is Kind.HISTOGRAM
+        }
+        self._registry.register(self)
+
+    def count(self, metric: Metric, *labels: str, by: float = 1) -> None:
+        """Add to a counter; `labels` are values in the declared order."""
+        counter = self._counters[metric]
+        (counter.labels(*labels) if metric.labels else counter).inc(by)
+
+    def observe(self, metric: Metric, value: float) -> None:
+        """Put a value into a histogram."""
+        self._histograms[metric].observe(value)
+
+    def read_from(self, reader: Callable[[], Mapping[Metric, Reading]]) -> None:
+        """Have live metrics read from `reader` at each scrape."""
+        self._readers.append(reader)
+
+    def collect(self) -> Iterable[CounterMetricFamily | GaugeMetricFamily]:
+        """Read the live metrics; the registry calls this."""
+        for reader in self._readers:
+            for metric, reading in reader().items():
+                yield _family(metric, reading)
+
+    def describe(self) -> Iterable[CounterMetricFamily | GaugeMetricFamily]:
+        """Tell the registry that names need not be known before the first scrape."""
+        return ()
+
+    def expose(self) -> bytes:
+        """Return everything in the text format of Prometheus."""
+        return generate_latest(self._registry)
+
+
+def _family(metric: Metric, reading: Reading) -> CounterMetricFamily | GaugeMetricFamily:
+    kind = CounterMetricFamily if metric.kind is Kind.COUNTER else GaugeMetricFamily
+    family = kind(metric.name, metric.help, labels=metric.labels)
+    values = reading if isinstance(reading, Mapping) else {(): reading}
+    for labels, value in values.items():
+        family.add_metric(labels, value)
+    return family
