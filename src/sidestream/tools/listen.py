@@ -1,0 +1,313 @@
+"""`sidestream listen`: the endpoint for development on a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from sidestream.tools.listener import (
+    Connected,
+    Disconnected,
+    Finished,
+    Listener,
+    ListenerEvent,
+    ListenerOptions,
+    Malformed,
+    Received,
+    Refused,
+)
+from sidestream.tools.stream_messages import Envelope, Start
+from sidestream.tools.stream_receiver import Status
+from sidestream.tools.stream_store import StreamResult, StreamStore, worst
+
+PROGRESS_EVERY_S = 5.0
+"""How often a stream's progress is told where the terminal cannot redraw a line."""
+MAX_LIVE_ROWS = 20
+STYLES: Final = {Status.OK: "bold green", Status.INCOMPLETE: "bold yellow", Status.MISMATCH: "bold red"}
+
+
+@dataclass(frozen=True, slots=True)
+class ListenOptions:
+    """The command's options.
+
+    Attributes:
+        out: directory for the streams.
+        host: address to bind.
+        port: port to bind.
+        token: bearer token that connections must carry, None for none.
+        ack: acknowledge what is stored.
+        quiet: print only the verdicts.
+        json: print one JSON object for each event.
+        no_media: leave payloads out of the transcript.
+        streams: end after so many streams, None to go on until interrupted.
+        names: further names in the certificate.
+        tls: directory of the certificates, None for `<out>/tls`.
+    """
+
+    out: Path = Path("listen-output")
+    host: str = "127.0.0.1"
+    port: int = 8443
+    token: str | None = None
+    ack: bool = False
+    quiet: bool = False
+    json: bool = False
+    no_media: bool = False
+    streams: int | None = None
+    names: tuple[str, ...] = ()
+    tls: Path | None = None
+
+
+def printable(text: str) -> str:
+    """Return text from outside as it may be shown on a terminal: control characters are replaced."""
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
+
+
+def listen_command(options: ListenOptions) -> int:
+    """Listen until interrupted; return 0 when every stream was proven, else 1.
+
+    Raises:
+        ListenerError: the endpoint cannot be opened.
+    """
+    return asyncio.run(_listen(options))
+
+
+async def _listen(options: ListenOptions) -> int:
+    reporter: JsonReporter | ConsoleReporter
+    reporter = JsonReporter() if options.json else ConsoleReporter(quiet=options.quiet)
+    listener = Listener(
+        ListenerOptions(
+            directory=options.out,
+            host=options.host,
+            port=options.port,
+            certificates=options.tls,
+            names=options.names,
+            token=options.token,
+            acknowledge=options.ack,
+            keep_media=not options.no_media,
+        ),
+        reporter,
+    )
+    await listener.start()
+    reporter.listening(listener)
+    with interruptible() as interrupted, reporter.running():
+        await _until_done(listener, options.streams, interrupted)
+        await listener.stop()
+    return 0 if worst(list(listener.results)) is Status.OK else 1
+
+
+async def _until_done(listener: Listener, streams: int | None, interrupted: asyncio.Event) -> None:
+    waits: list[asyncio.Task[bool]] = []
+    waits.append(asyncio.create_task(interrupted.wait()))
+    if streams is not None:
+        waits.append(asyncio.create_task(listener.wait_finished(streams)))
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
+
+
+@contextmanager
+def interruptible() -> Iterator[asyncio.Event]:
+    """Yield an event that SIGINT and SIGTERM set, in place of their default effect."""
+    loop = asyncio.get_running_loop()
+    event = asyncio.Event()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    for number in signals:
+        loop.add_signal_handler(number, event.set)
+    try:
+        yield event
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+class JsonReporter:
+    """Prints one JSON object for each event, none for media."""
+
+    def listening(self, listener: Listener) -> None:
+        """Tell where the endpoint is."""
+        self._print({"event": "listening", "url": listener.url, "ca": str(listener.ca.resolve())})
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Nothing is kept on the screen."""
+        yield
+
+    def __call__(self, event: ListenerEvent) -> None:
+        """Print an event."""
+        match event:
+            case Connected(peer=peer, path=path):
+                self._print({"event": "connected", "peer": peer, "path": path})
+            case Refused(peer=peer):
+                self._print({"event": "refused", "peer": peer, "why": "the bearer token is missing or wrong"})
+            case Received(message=message) if message.media is None:
+                body = getattr(message, message.event, None)
+                self._print(
+                    {
+                        "event": "message",
+                        "streamId": message.stream_id,
+                        "sequenceNumber": message.sequence_number,
+                        "type": message.event,
+                        "body": body,
+                    }
+                )
+            case Malformed(stream_id=stream_id, why=why):
+                self._print({"event": "malformed", "streamId": stream_id, "why": why})
+            case Disconnected(stream_id=stream_id, code=code, clean=clean):
+                self._print({"event": "disconnected", "streamId": stream_id, "code": code, "clean": clean})
+            case Finished(result=result):
+                self._print(
+                    {"event": "finished", "directory": str(result.directory.resolve())} | result.to_json()
+                )
+            case Received():
+                pass
+
+    @staticmethod
+    def _print(content: dict[str, object]) -> None:
+        sys.stdout.write(msgspec.json.encode(content).decode() + "\n")
+        sys.stdout.flush()
+
+
+@dataclass(slots=True)
+class ConsoleReporter:
+    """Prints events for a reader; streams that are open stand below them with their progress."""
+
+    quiet: bool = False
+    console: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=True))
+    _open: dict[str, StreamStore] = field(default_factory=dict)
+    _told: dict[str, float] = field(default_factory=dict)
+
+    def listening(self, listener: Listener) -> None:
+        """Tell where the endpoint is and how to use it."""
+        self.console.print(Text.assemble("listening on ", (listener.url, "bold cyan")))
+        self.console.print(Text.assemble("trust         ", (str(listener.ca.resolve()), "cyan")))
+        self.console.print(
+            Text.assemble("streams go to ", (str(listener.options.directory.resolve()), "cyan"))
+        )
+        if not self.quiet:
+            self.console.print(Text("end with Ctrl-C", "dim"))
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Keep the progress of open streams on the screen, where there is one."""
+        if self.quiet or not self.console.is_terminal:
+            yield
+            return
+        with Live(get_renderable=self._progress, console=self.console, refresh_per_second=4, transient=True):
+            yield
+
+    def __call__(self, event: ListenerEvent) -> None:
+        """Print an event."""
+        match event:
+            case Finished(result=result):
+                self._open.pop(result.stream_id, None)
+                self._told.pop(result.stream_id, None)
+                self._finished(result)
+            case _ if self.quiet:
+                pass
+            case Connected(peer=peer, path=path):
+                self._line("", "connected", f"from {peer} to {path}", "dim")
+            case Refused(peer=peer):
+                self._line("", "refused", f"{peer}: the bearer token is missing or wrong", "yellow")
+            case Malformed(stream_id=stream_id, why=why):
+                self._line(stream_id, "malformed", why, "red")
+            case Disconnected(stream_id=stream_id, code=code, clean=clean):
+                how = f"close code {code}"
+                self._line(stream_id, "ended", how if clean else f"{how}; waiting for it to resume", "dim")
+            case Received(store=store, message=message):
+                self._received(store, message)
+
+    def _received(self, store: StreamStore, message: Envelope) -> None:
+        self._open[store.stream_id] = store
+        if message.media is None:
+            self._line(message.stream_id, message.event, describe(message), "cyan")
+        elif not self.console.is_terminal and store.receiver.format is not None:
+            seconds = store.position / store.receiver.format.sample_rate
+            if seconds - self._told.get(store.stream_id, 0.0) >= PROGRESS_EVERY_S:
+                self._told[store.stream_id] = seconds
+                self._line(store.stream_id, "media", _progress_of(store), "dim")
+
+    def _line(self, stream_id: str, name: str, text: str, style: str) -> None:
+        clock = datetime.now().astimezone().strftime("%H:%M:%S.%f")[:-3]
+        short = printable(stream_id)[-8:]
+        self.console.print(
+            Text.assemble((f"{clock} {short:<8} ", "dim"), (f"{name:<10}", style), printable(text))
+        )
+
+    def _finished(self, result: StreamResult) -> None:
+        style = STYLES[result.status]
+        self.console.print(
+            Text.assemble((f"{result.status.value} ", style), printable(f"{result.stream_id}: {result.why}"))
+        )
+        for line in result.verdict.channels:
+            missing = f", {line.missing_chunks} missing" if line.missing_chunks else ""
+            self.console.print(
+                Text.assemble(
+                    (f"  {line.status.value:<10} ", STYLES.get(line.status, "")),
+                    printable(
+                        f"channel {line.channel} {line.participant_id}: {line.chunks} chunks{missing}, "
+                    ),
+                    f"{line.samples} samples, {line.silence_samples} of silence, sha256 {line.sha256[:16]}…",
+                )
+            )
+        for finding in result.verdict.findings[1:]:
+            self.console.print(Text(f"  {printable(finding)}", "red"))
+        self.console.print(Text(f"  {result.directory.resolve()}", "dim"))
+
+    def _progress(self) -> Table:
+        table = Table.grid(padding=(0, 1))
+        for store in list(self._open.values())[-MAX_LIVE_ROWS:]:
+            table.add_row(
+                Text("●", "red"), Text(printable(store.stream_id)[-8:], "dim"), Text(_progress_of(store))
+            )
+        if len(self._open) > MAX_LIVE_ROWS:
+            table.add_row("", "", Text(f"and {len(self._open) - MAX_LIVE_ROWS} more streams", "dim"))
+        return table
+
+
+def _progress_of(store: StreamStore) -> str:
+    layout = store.receiver.format
+    seconds = store.position / layout.sample_rate if layout is not None and layout.sample_rate > 0 else 0.0
+    chunks = ", ".join(f"channel {channel}: {count}" for channel, count in sorted(store.chunks.items()))
+    return f"{int(seconds // 60):02}:{seconds % 60:04.1f}  {chunks} chunks"
+
+
+def describe(message: Envelope) -> str:
+    """Return what a message other than media says, in one line."""
+    if message.connect is not None:
+        resumed = ", resumed" if message.connect.resumed else ""
+        return f"{message.connect.integration_name}, connection {message.connect.connection}{resumed}"
+    if message.start is not None:
+        return _describe_start(message.start)
+    if message.dtmf is not None:
+        press = message.dtmf
+        return f"{press.digit} from {press.participant_id} for {press.duration_ms} ms by {press.source}"
+    if message.metadata is not None:
+        return f"{message.metadata.type} {bytes(message.metadata.data).decode(errors='replace')}"
+    if message.close is not None:
+        return f"{message.close.reason}: {message.close.detail} after {message.close.duration_ms} ms"
+    return ""
+
+
+def _describe_start(start: Start) -> str:
+    parties = " and ".join(f"{party.role} {party.number or party.uri}" for party in start.participants)
+    media = start.media
+    return (
+        f"{start.direction} call {start.call_id} at {start.account_name}/{start.voice_service}: {parties}, "
+        f"{media.encoding} {media.sample_rate} Hz {media.layout} in frames of {media.frame_duration_ms} ms"
+    )
