@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod codec;
+pub mod connector;
 pub mod dtmf;
 pub mod error;
 pub mod events;
@@ -14,4 +15,6 @@ pub mod rtcp;
 pub mod rtp;
 pub mod sequence;
 pub mod stats;
+pub mod stream;
 pub mod tap;
+pub mod ws;

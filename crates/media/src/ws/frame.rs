@@ -435,7 +435,10 @@ mod tests {
     fn unmask(frame: &[u8]) -> (u8, Vec<u8>) {
         let (length, offset) = match frame[1] & 0x7F {
             126 => (usize::from(u16::from_be_bytes([frame[2], frame[3]])), 4),
-            127 => (u64::from_be_bytes(frame[2..10].try_into().unwrap()) as usize, 10),
+            127 => (
+                u64::from_be_bytes(frame[2..10].try_into().unwrap()) as usize,
+                10,
+            ),
             short => (usize::from(short), 2),
         };
         assert_eq!(frame[1] & 0x80, 0x80, "a client masks");
@@ -449,9 +452,15 @@ mod tests {
     #[test]
     fn rfc6455_section_5_7_examples() {
         let hello = [0x81, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f];
-        assert_eq!(decode_all(&[&hello]).unwrap(), [Inbound::Text("Hello".into())]);
+        assert_eq!(
+            decode_all(&[&hello]).unwrap(),
+            [Inbound::Text("Hello".into())]
+        );
         let parts = [0x01, 0x03, 0x48, 0x65, 0x6c, 0x80, 0x02, 0x6c, 0x6f];
-        assert_eq!(decode_all(&[&parts]).unwrap(), [Inbound::Text("Hello".into())]);
+        assert_eq!(
+            decode_all(&[&parts]).unwrap(),
+            [Inbound::Text("Hello".into())]
+        );
         let mut masked = *b"Hello";
         apply_mask(&mut masked, [0x37, 0xfa, 0x21, 0x3d]);
         assert_eq!(masked, [0x7f, 0x9f, 0x4d, 0x51, 0x58]);
@@ -466,14 +475,21 @@ mod tests {
             server_frame(0x80, b"three"),
         ]
         .concat();
-        let expected = [Inbound::Ping(b"now".to_vec()), Inbound::Text("one two three".into())];
+        let expected = [
+            Inbound::Ping(b"now".to_vec()),
+            Inbound::Text("one two three".into()),
+        ];
         assert_eq!(decode_all(&[&bytes]).unwrap(), expected);
     }
 
     #[test]
     fn a_character_may_be_split_over_fragments() {
         let euro = "€".as_bytes();
-        let bytes = [server_frame(0x01, &euro[..1]), server_frame(0x80, &euro[1..])].concat();
+        let bytes = [
+            server_frame(0x01, &euro[..1]),
+            server_frame(0x80, &euro[1..]),
+        ]
+        .concat();
         assert_eq!(decode_all(&[&bytes]).unwrap(), [Inbound::Text("€".into())]);
     }
 
@@ -485,7 +501,11 @@ mod tests {
             (vec![0x81, 0x85, 1, 2, 3, 4], FrameError::Masked, 1002),
             (server_frame(0xC1, b"x"), FrameError::ReservedBit, 1002),
             (server_frame(0x83, b"x"), FrameError::UnknownOpcode(3), 1002),
-            (server_frame(0x8B, b"x"), FrameError::UnknownOpcode(11), 1002),
+            (
+                server_frame(0x8B, b"x"),
+                FrameError::UnknownOpcode(11),
+                1002,
+            ),
             (server_frame(0x09, b"x"), FrameError::BadControl, 1002),
             (server_frame(0x89, &[0; 126]), FrameError::BadControl, 1002),
             (server_frame(0x80, b"x"), FrameError::BadFragment, 1002),
@@ -500,9 +520,21 @@ mod tests {
                 1002,
             ),
             (server_frame(0x88, &[3]), FrameError::BadClose, 1002),
-            (server_frame(0x88, &1005_u16.to_be_bytes()), FrameError::BadClose, 1002),
-            (server_frame(0x88, &999_u16.to_be_bytes()), FrameError::BadClose, 1002),
-            (server_frame(0x88, &[0x03, 0xE8, 0xFF]), FrameError::BadUtf8, 1007),
+            (
+                server_frame(0x88, &1005_u16.to_be_bytes()),
+                FrameError::BadClose,
+                1002,
+            ),
+            (
+                server_frame(0x88, &999_u16.to_be_bytes()),
+                FrameError::BadClose,
+                1002,
+            ),
+            (
+                server_frame(0x88, &[0x03, 0xE8, 0xFF]),
+                FrameError::BadUtf8,
+                1007,
+            ),
             (server_frame(0x81, &[0xC3, 0x28]), FrameError::BadUtf8, 1007),
             (server_frame(0x81, &long), FrameError::TooBig, 1009),
             (
@@ -512,7 +544,12 @@ mod tests {
             ),
         ];
         for (bytes, error, code) in cases {
-            assert_eq!(decode_all(&[&bytes]), Err(error), "{:x?}", &bytes[..bytes.len().min(12)]);
+            assert_eq!(
+                decode_all(&[&bytes]),
+                Err(error),
+                "{:x?}",
+                &bytes[..bytes.len().min(12)]
+            );
             assert_eq!(error.close_code(), code);
         }
     }
@@ -522,13 +559,21 @@ mod tests {
         let mut decoder = FrameDecoder::new();
         assert!(decoder.decode(&mut &[0xF1_u8, 0][..]).is_err());
         let hello = server_frame(0x81, b"Hello");
-        assert_eq!(decoder.decode(&mut &hello[..]), Err(FrameError::ReservedBit));
+        assert_eq!(
+            decoder.decode(&mut &hello[..]),
+            Err(FrameError::ReservedBit)
+        );
     }
 
     #[test]
     fn the_largest_message_and_an_empty_one_pass() {
         let long = vec![b'x'; MAX_MESSAGE_BYTES];
-        let bytes = [server_frame(0x81, &long), server_frame(0x81, b""), server_frame(0x82, b"abc")].concat();
+        let bytes = [
+            server_frame(0x81, &long),
+            server_frame(0x81, b""),
+            server_frame(0x82, b"abc"),
+        ]
+        .concat();
         let found = decode_all(&[&bytes]).unwrap();
         assert_eq!(found.len(), 3);
         assert_eq!(found[1], Inbound::Text(String::new()));
@@ -571,7 +616,11 @@ mod tests {
         prop_oneof![
             "\\PC{0,200}".prop_map(|text| server_frame(0x81, text.as_bytes())),
             ("[a-z]{0,20}", "[a-z]{0,20}").prop_map(|(a, b)| {
-                [server_frame(0x01, a.as_bytes()), server_frame(0x80, b.as_bytes())].concat()
+                [
+                    server_frame(0x01, a.as_bytes()),
+                    server_frame(0x80, b.as_bytes()),
+                ]
+                .concat()
             }),
             proptest::collection::vec(any::<u8>(), 0..125).prop_map(|p| server_frame(0x89, &p)),
             proptest::collection::vec(any::<u8>(), 0..125).prop_map(|p| server_frame(0x8A, &p)),

@@ -169,9 +169,14 @@ mod tests {
     #[test]
     fn acks_in_both_forms() {
         assert_eq!(parse_ack(r#"{"event":"ack","sequenceNumber":5}"#), Some(5));
-        assert_eq!(parse_ack(r#"{"event":"ack","ack":{"sequenceNumber":6}}"#), Some(6));
         assert_eq!(
-            parse_ack(r#"{"extra":[1],"event":"ack","sequenceNumber":1,"ack":{"sequenceNumber":6,"x":0}}"#),
+            parse_ack(r#"{"event":"ack","ack":{"sequenceNumber":6}}"#),
+            Some(6)
+        );
+        assert_eq!(
+            parse_ack(
+                r#"{"extra":[1],"event":"ack","sequenceNumber":1,"ack":{"sequenceNumber":6,"x":0}}"#
+            ),
             Some(6)
         );
     }
