@@ -26,16 +26,16 @@ test: ## set up and run every test that CI runs
 lint: setup ## format, lint, types, stub, duplicates
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
-	$(VENV)/ruff format --check src tests scripts examples
-	$(VENV)/ruff check src tests scripts examples
+	$(VENV)/ruff format --check src tests scripts benchmarks examples
+	$(VENV)/ruff check src tests scripts benchmarks examples
 	$(VENV)/mypy
 	$(VENV)/python -m mypy.stubtest sidestream._media --ignore-missing-stub
 	$(VENV)/pylint --disable=all --enable=duplicate-code src/sidestream
 
 format: setup ## rewrite sources the way lint wants them
 	cargo fmt --all
-	$(VENV)/ruff format src tests scripts examples
-	$(VENV)/ruff check --fix src tests scripts examples
+	$(VENV)/ruff format src tests scripts benchmarks examples
+	$(VENV)/ruff check --fix src tests scripts benchmarks examples
 
 docs: setup ## regenerate the pages and diagrams that are made from code
 	$(VENV)/python scripts/generate_docs.py
