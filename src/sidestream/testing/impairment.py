@@ -1,6 +1,8 @@
 """A bad network on demand: a UDP proxy that loses, doubles, reorders and delays datagrams.
 
-It does so the same way each time for a seed. What happens to a datagram is decided by `Impairment`, which is pure; `ImpairmentProxy` carries it out between two addresses. It is made for tests: a handful of calls, not a load.
+It does so the same way each time for a seed. What happens to a datagram is decided by `Impairment`,
+which is pure; `ImpairmentProxy` carries it out between two addresses. It is made for tests: a handful of
+calls, not a load.
 """
 
 import asyncio
@@ -37,8 +39,7 @@ class Profile:
 class Impairment:
     """Decides what becomes of each datagram of one direction.
 
-    The draws depend on the seed and on the count of datagrams only, so that a test meets the same network each
-    time.
+    The draws depend on the seed and the count of datagrams only, so that a test meets the same network again.
     """
 
     profile: Profile
@@ -54,7 +55,7 @@ class Impairment:
         self._chance = random.Random(self.seed)  # noqa: S311 -- repeatable on purpose
 
     def plan(self, now: float) -> list[float]:
-        """Return when a datagram sent at `now` arrives: never, once or twice; seconds on the clock of `now`."""
+        """Return when a datagram sent at `now` arrives: never, once or twice; on the clock of `now`."""
         fate, double, overtaken, jitter = (self._chance.random() for _ in range(4))
         profile = self.profile
         if fate < profile.loss:

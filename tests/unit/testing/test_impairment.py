@@ -1,5 +1,7 @@
 """The bad network: its shares are what was asked for, and it is the same for a seed."""
 
+import itertools
+
 import pytest
 
 from sidestream.testing.impairment import Impairment, Profile
@@ -41,5 +43,5 @@ def test_jitter_alone_keeps_the_order_and_stays_in_its_bound() -> None:
 def test_what_is_reordered_is_overtaken() -> None:
     plans = arrivals(Profile(reorder=0.05, reorder_delay=0.03))
     times = [plan[0] for plan in plans]
-    overtaken = sum(later < earlier for earlier, later in zip(times, times[1:], strict=False))
+    overtaken = sum(later < earlier for earlier, later in itertools.pairwise(times))
     assert overtaken > PACKETS * 0.03
