@@ -1,0 +1,144 @@
+"""How the SIP stack is set up, and what it counts."""
+
+from __future__ import annotations
+
+import ssl
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sidestream.gateway.clock import SYSTEM_CLOCK, Clock
+from sidestream.sip.hop import Transport
+from sidestream.sip.parser import MAX_MESSAGE
+from sidestream.sip.timers import TimerProfile
+from sidestream.sip.transactions import MAX_TRANSACTIONS, LayerCounts
+
+DEFAULT_PORTS: dict[Transport, int] = {"udp": 5060, "tcp": 5060, "tls": 5061}
+"""RFC 3261 §19.1.2."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """A socket that SIP is listened on.
+
+    Attributes:
+        transport: "udp", "tcp" or "tls".
+        host: IP address to bind, without brackets; `0.0.0.0` or `::` for every interface.
+        port: port to bind; 0 lets the system choose one.
+    """
+
+    transport: Transport
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.transport}://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamLimits:
+    """Bounds of TCP and TLS connections; times in seconds.
+
+    Attributes:
+        max_connections: connections in all, those being opened included; more are refused.
+        max_per_source: accepted connections of one address; more are refused.
+        max_message_bytes: largest message on a stream.
+        max_unsent_bytes: what may wait to be sent on one connection; above it the connection is dropped.
+        connect_timeout: to open one (RFC 3261 names no figure; 4 s lets the next hop still answer in time).
+        message_timeout: for one whole message, from its first byte, and for the first message of an accepted
+            connection.
+        send_timeout: for a peer to read on after it stopped reading.
+        idle_timeout: without a message or the peer's keep-alive.
+        ping_interval: without traffic before we send a keep-alive on a connection that we opened
+            (RFC 5626 §4.4.1); 0 sends none.
+        pong_timeout: for the answer to it, from peers that have answered one before (RFC 5626 §4.4.1).
+    """
+
+    max_connections: int = 4096
+    max_per_source: int = 256
+    max_message_bytes: int = MAX_MESSAGE
+    max_unsent_bytes: int = 1024 * 1024
+    connect_timeout: float = 4.0
+    message_timeout: float = 30.0
+    send_timeout: float = 30.0
+    idle_timeout: float = 600.0
+    ping_interval: float = 30.0
+    pong_timeout: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackOptions:
+    """How a stack behaves.
+
+    Attributes:
+        allowed_methods: methods that reach the user (`call.setup.ALLOWED_METHODS` for a gateway); others get
+            405 or 501.
+        supported: option tags, lower-cased, that a request may require; others get 420.
+        advertise: address or name for Via and Contact when it differs from the bound one.
+        profile: timer values of the transactions.
+        max_transactions: server transactions before new calls get 503.
+        udp_buffer_bytes: wanted size of each socket buffer; the system may give less.
+        streams: bounds of TCP and TLS.
+        clock: where the time comes from.
+        tls_server: for `tls` listeners, which cannot be opened without.
+        tls_client: for outgoing `tls` connections, which fail without.
+    """
+
+    allowed_methods: frozenset[str]
+    supported: frozenset[str] = frozenset()
+    advertise: str | None = None
+    profile: TimerProfile = field(default_factory=TimerProfile)
+    max_transactions: int = MAX_TRANSACTIONS
+    udp_buffer_bytes: int = 4 * 1024 * 1024
+    streams: StreamLimits = field(default_factory=StreamLimits)
+    clock: Clock = SYSTEM_CLOCK
+    tls_server: ssl.SSLContext | None = None
+    tls_client: ssl.SSLContext | None = None
+
+
+class CloseReason(StrEnum):
+    """Why a connection ended."""
+
+    PEER = "peer"
+    """The peer closed or reset it, or the network lost it."""
+    IDLE = "idle"
+    SLOW_MESSAGE = "slow_message"
+    """A message, or the first one, did not come in time."""
+    SLOW_READER = "slow_reader"
+    """The peer does not read what we send."""
+    NO_PONG = "no_pong"
+    GARBAGE = "garbage"
+    """What came cannot be cut into messages."""
+    REFUSED = "refused"
+    """There were too many."""
+    SHUTDOWN = "shutdown"
+
+
+@dataclass(slots=True)
+class StackCounts:
+    """What went through a stack since it was opened.
+
+    Attributes:
+        layer: what the transaction layer refused and could not match.
+        received: whole messages and datagrams, by transport.
+        sent: messages handed to the system or to a connection, by transport.
+        unreachable: times a hop was found not to be reachable.
+        dropped: messages dropped at a bound (socket queue, datagram size, connection being opened).
+        handler_failures: events whose handler raised.
+        connections: open connections, by transport.
+        accepted: connections that peers opened, by transport.
+        opened: connections that we opened, by transport.
+        closed: ended connections, by reason.
+    """
+
+    layer: LayerCounts = field(default_factory=LayerCounts)
+    received: Counter[Transport] = field(default_factory=Counter)
+    sent: Counter[Transport] = field(default_factory=Counter)
+    unreachable: int = 0
+    dropped: int = 0
+    handler_failures: int = 0
+    connections: Counter[Transport] = field(default_factory=Counter)
+    accepted: Counter[Transport] = field(default_factory=Counter)
+    opened: Counter[Transport] = field(default_factory=Counter)
+    closed: Counter[CloseReason] = field(default_factory=Counter)

@@ -1,0 +1,273 @@
+"""The SIP stack of a process: sockets below, the transaction layer inside, events above."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import secrets
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from sidestream.gateway.resolve import ResolveError, Resolver
+from sidestream.gateway.sip_addresses import OwnAddresses
+from sidestream.gateway.sip_connections import Connections
+from sidestream.gateway.sip_options import ListenAddress, StackCounts, StackOptions
+from sidestream.gateway.sip_pump import Pump
+from sidestream.gateway.sip_sockets import ListenError, family_of, listen_tcp, listen_udp
+from sidestream.gateway.sip_udp import UdpListener
+from sidestream.sip.events import ClientKey, ServerKey, SipEvent
+from sidestream.sip.headers import MAGIC_COOKIE
+from sidestream.sip.hop import Hop, Outgoing
+from sidestream.sip.message import Request, Response
+from sidestream.sip.transactions import TransactionLayer
+
+_DRAIN_STEP_S = 0.005
+
+
+def new_branch() -> str:
+    """A branch that is unique across space and time (RFC 3261 §8.1.1.7)."""
+    return MAGIC_COOKIE + secrets.token_hex(10)
+
+
+class SipStack:
+    """Sends and receives SIP for whoever opened it. Used from the loop's thread only.
+
+    `on_event` is called from the loop, never from inside a method of the stack. It may call every method.
+    What it raises is logged and counted, and the stack goes on.
+
+    Attributes:
+        bound: the listening addresses with their real ports, in the order given.
+        contacts: our Contact URI by transport, as `call.setup.ServerIdentity` wants it.
+        counts: what went through.
+    """
+
+    def __init__(
+        self,
+        sockets: Sequence[tuple[ListenAddress, socket.socket]],
+        on_event: Callable[[SipEvent], None],
+        options: StackOptions,
+    ) -> None:
+        """Use `open`."""
+        flows = itertools.count(1)
+        numbered = [(next(flows), address, sock) for address, sock in sockets]
+        self.bound: tuple[ListenAddress, ...] = tuple(address for address, _ in sockets)
+        self.counts = StackCounts()
+        own = self._own = OwnAddresses(
+            self.bound,
+            options.advertise,
+            {flow: address for flow, address, _ in numbered if address.transport == "udp"},
+        )
+        self.contacts: Mapping[str, str] = own.contacts()
+        layer = self._layer = TransactionLayer(
+            profile=options.profile,
+            local=own,
+            branch=new_branch,
+            allowed_methods=options.allowed_methods,
+            supported=options.supported,
+            max_transactions=options.max_transactions,
+        )
+        self.counts.layer = layer.counts
+        self._pump = Pump(layer, self._transmit, on_event, options.clock, self.counts)
+        self._connections = Connections(
+            self._pump,
+            options.streams,
+            counts=self.counts,
+            clock=options.clock,
+            flows=flows,
+            source_host=own.source_host,
+            tls=options.tls_client,
+        )
+        self._resolver = Resolver(
+            families={family for one in self.bound if (family := family_of(one.host)) is not None},
+            with_tcp="tcp" in self.contacts,
+            clock=options.clock,
+        )
+        self._udp = {
+            flow: UdpListener(sock, address, flow, self._pump, self.counts)
+            for flow, address, sock in numbered
+            if address.transport == "udp"
+        }
+        self._udp_by_address = {
+            address: self._udp[flow] for flow, address, _ in numbered if address.transport == "udp"
+        }
+        self._servers: list[asyncio.Server] = []
+
+    @classmethod
+    async def open(
+        cls,
+        listeners: Sequence[ListenAddress],
+        on_event: Callable[[SipEvent], None],
+        options: StackOptions,
+    ) -> SipStack:
+        """Bind every listener and begin to receive.
+
+        Args:
+            listeners: at least one.
+            on_event: hears every event, from the loop.
+            options: how to behave.
+
+        Raises:
+            ListenError: when one of them cannot be bound; none is left open.
+        """
+        if not listeners:
+            raise ListenError("nothing to listen on", hint="name one address at least")
+        if options.tls_server is None and any(one.transport == "tls" for one in listeners):
+            raise ListenError(
+                "TLS is listened on without a certificate", hint="give a certificate and its key"
+            )
+        with contextlib.ExitStack() as opened:
+            sockets = []
+            for address in listeners:
+                udp = address.transport == "udp"
+                sock = listen_udp(address, options.udp_buffer_bytes) if udp else listen_tcp(address)
+                opened.callback(sock.close)
+                sockets.append((replace(address, port=int(sock.getsockname()[1])), sock))
+            stack = cls(sockets, on_event, options)
+            try:
+                await stack._serve(sockets, options)
+            except BaseException:
+                await stack.close(drain=0.0)
+                raise
+            opened.pop_all()
+        return stack
+
+    @property
+    def transactions(self) -> int:
+        """How many transactions live, those waiting out their timers included."""
+        return self._layer.client_count + self._layer.server_count
+
+    def send_request(self, request: Request, hops: Sequence[Hop]) -> ClientKey:
+        """See `TransactionLayer.send_request`; the hops' hosts are IP addresses, as `resolve` gives them."""
+        key = self._layer.send_request(request, hops, self._pump.now())
+        self._pump.push()
+        return key
+
+    def send_ack(self, ack: Request, hop: Hop) -> None:
+        """See `TransactionLayer.send_ack`."""
+        self._layer.send_ack(ack, hop, self._pump.now())
+        self._pump.push()
+
+    def cancel(self, key: ClientKey, reason: str | None = None) -> None:
+        """See `TransactionLayer.cancel`."""
+        self._layer.cancel(key, self._pump.now(), reason)
+        self._pump.push()
+
+    def respond(self, key: ServerKey, response: Response) -> None:
+        """See `TransactionLayer.respond`."""
+        self._layer.respond(key, response, self._pump.now())
+        self._pump.push()
+
+    def confirm_2xx(self, key: ServerKey) -> None:
+        """See `TransactionLayer.confirm_2xx`."""
+        self._layer.confirm_2xx(key, self._pump.now())
+        self._pump.push()
+
+    def resolve_now(self, uri: str, heard_from: Hop | None = None) -> tuple[Hop, ...] | None:
+        """As `resolve`, without waiting: None when a name must be looked up first.
+
+        Raises:
+            ResolveError: when the URI leads nowhere and there is no `heard_from`.
+        """
+        try:
+            hops = self._resolver.resolve_now(uri)
+        except ResolveError:
+            if heard_from is None:
+                raise
+            return (heard_from,)
+        return None if hops is None else self._prefer(hops, heard_from)
+
+    async def resolve(self, uri: str, heard_from: Hop | None = None) -> tuple[Hop, ...]:
+        """The hops of a URI, at least one, in order of preference (RFC 3263; see `gateway.resolve`).
+
+        Args:
+            uri: the topmost Route, the remote target or a peer.
+            heard_from: where the peer was last heard from. Its flow is taken where the URI leads to the same
+                transport and host; it is the last resort where the URI leads nowhere.
+
+        Raises:
+            ResolveError: when the URI leads nowhere, or not in time, and there is no `heard_from`.
+        """
+        try:
+            hops = await self._resolver.resolve(uri)
+        except ResolveError:
+            if heard_from is None:
+                raise
+            return (heard_from,)
+        return self._prefer(hops, heard_from)
+
+    async def drain(self, within: float) -> bool:
+        """Wait until all that was sent has left this process.
+
+        Args:
+            within: seconds to wait at most.
+
+        Returns:
+            Whether it has.
+        """
+        deadline = self._pump.now() + within
+        while self._unsent():
+            if self._pump.now() >= deadline:
+                return False
+            await asyncio.sleep(_DRAIN_STEP_S)
+        return True
+
+    async def close(self, drain: float = 1.0) -> None:
+        """Close every socket; no event comes after it. Safe to call again.
+
+        Args:
+            drain: seconds that unsent messages may take to leave.
+        """
+        for server in self._servers:
+            server.close()
+        await self.drain(drain)
+        self._pump.close()
+        await self._resolver.close()
+        await self._connections.close()
+        for listener in self._udp.values():
+            listener.close()
+
+    async def _serve(
+        self, sockets: Sequence[tuple[ListenAddress, socket.socket]], options: StackOptions
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        for address, sock in sockets:
+            if address.transport == "udp":
+                continue
+            accept = self._acceptor(address)
+            tls = options.tls_server if address.transport == "tls" else None
+            self._servers.append(await loop.create_server(accept, sock=sock, ssl=tls, backlog=1024))
+
+    def _acceptor(self, address: ListenAddress) -> Callable[[], asyncio.BaseProtocol]:
+        return lambda: self._connections.accept(address.transport)
+
+    def _transmit(self, outgoing: Outgoing) -> None:
+        hop = outgoing.hop
+        if hop.transport != "udp":
+            self._connections.send(outgoing.data, hop)
+            return
+        listener = None if hop.flow is None else self._udp.get(hop.flow)
+        if listener is None:
+            address = self._own.listener("udp", hop.host)
+            listener = None if address is None else self._udp_by_address[address]
+        if listener is None:
+            self._pump.transport_failed(Hop("udp", hop.host, hop.port))
+        else:
+            listener.send(outgoing.data, hop.host, hop.port)
+
+    def _prefer(self, hops: tuple[Hop, ...], heard_from: Hop | None) -> tuple[Hop, ...]:
+        """Take the flow the peer is known by; leave out TCP beside UDP where it was refused lately."""
+        if len(hops) > 1 and hops[0].transport == "udp":
+            hops = tuple(
+                hop for hop in hops if hop.transport == "udp" or not self._connections.refused_lately(hop)
+            )
+        if heard_from is None or heard_from.flow is None:
+            return hops
+        same = (heard_from.transport, heard_from.host)
+        return tuple(
+            replace(hop, flow=heard_from.flow) if (hop.transport, hop.host) == same else hop for hop in hops
+        )
+
+    def _unsent(self) -> bool:
+        return self._connections.unsent or any(listener.unsent for listener in self._udp.values())
