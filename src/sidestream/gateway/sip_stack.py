@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from sidestream.gateway.resolve import ResolveError, Resolver
+from sidestream.gateway.resolve import Resolver
 from sidestream.gateway.sip_addresses import OwnAddresses
 from sidestream.gateway.sip_connections import Connections
 from sidestream.gateway.sip_options import ListenAddress, StackCounts, StackOptions
@@ -164,38 +164,25 @@ class SipStack:
         self._layer.confirm_2xx(key, self._pump.now())
         self._pump.push()
 
-    def resolve_now(self, uri: str, heard_from: Hop | None = None) -> tuple[Hop, ...] | None:
+    def resolve_now(self, uri: str) -> tuple[Hop, ...] | None:
         """As `resolve`, without waiting: None when a name must be looked up first.
 
         Raises:
-            ResolveError: when the URI leads nowhere and there is no `heard_from`.
+            ResolveError: when the URI leads nowhere.
         """
-        try:
-            hops = self._resolver.resolve_now(uri)
-        except ResolveError:
-            if heard_from is None:
-                raise
-            return (heard_from,)
-        return None if hops is None else self._prefer(hops, heard_from)
+        hops = self._resolver.resolve_now(uri)
+        return None if hops is None else self._without_refused(hops)
 
-    async def resolve(self, uri: str, heard_from: Hop | None = None) -> tuple[Hop, ...]:
+    async def resolve(self, uri: str) -> tuple[Hop, ...]:
         """The hops of a URI, at least one, in order of preference (RFC 3263; see `gateway.resolve`).
 
-        Args:
-            uri: the topmost Route, the remote target or a peer.
-            heard_from: where the peer was last heard from. Its flow is taken where the URI leads to the same
-                transport and host; it is the last resort where the URI leads nowhere.
+        A TCP hop beside a UDP one is left out for a minute after it could not be connected to, so that no
+        large request waits for the same refusal again.
 
         Raises:
-            ResolveError: when the URI leads nowhere, or not in time, and there is no `heard_from`.
+            ResolveError: when the URI leads nowhere, or not in time.
         """
-        try:
-            hops = await self._resolver.resolve(uri)
-        except ResolveError:
-            if heard_from is None:
-                raise
-            return (heard_from,)
-        return self._prefer(hops, heard_from)
+        return self._without_refused(await self._resolver.resolve(uri))
 
     async def drain(self, within: float) -> bool:
         """Wait until all that was sent has left this process.
@@ -256,18 +243,11 @@ class SipStack:
         else:
             listener.send(outgoing.data, hop.host, hop.port)
 
-    def _prefer(self, hops: tuple[Hop, ...], heard_from: Hop | None) -> tuple[Hop, ...]:
-        """Take the flow the peer is known by; leave out TCP beside UDP where it was refused lately."""
-        if len(hops) > 1 and hops[0].transport == "udp":
-            hops = tuple(
-                hop for hop in hops if hop.transport == "udp" or not self._connections.refused_lately(hop)
-            )
-        if heard_from is None or heard_from.flow is None:
+    def _without_refused(self, hops: tuple[Hop, ...]) -> tuple[Hop, ...]:
+        if hops[0].transport != "udp":
             return hops
-        same = (heard_from.transport, heard_from.host)
-        return tuple(
-            replace(hop, flow=heard_from.flow) if (hop.transport, hop.host) == same else hop for hop in hops
-        )
+        refused = self._connections.refused_lately
+        return tuple(hop for hop in hops if hop.transport == "udp" or not refused(hop))
 
     def _unsent(self) -> bool:
         return self._connections.unsent or any(listener.unsent for listener in self._udp.values())
