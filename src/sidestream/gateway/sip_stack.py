@@ -10,7 +10,9 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from sidestream.gateway.resolve import Resolver
+import structlog
+
+from sidestream.gateway.resolve import ResolveError, Resolver
 from sidestream.gateway.sip_addresses import OwnAddresses
 from sidestream.gateway.sip_connections import Connections
 from sidestream.gateway.sip_options import ListenAddress, StackCounts, StackOptions
@@ -22,6 +24,8 @@ from sidestream.sip.headers import MAGIC_COOKIE
 from sidestream.sip.hop import Hop, Outgoing
 from sidestream.sip.message import Request, Response
 from sidestream.sip.transactions import TransactionLayer
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 _DRAIN_STEP_S = 0.005
 
@@ -165,24 +169,26 @@ class SipStack:
         self._pump.push()
 
     def resolve_now(self, uri: str) -> tuple[Hop, ...] | None:
-        """As `resolve`, without waiting: None when a name must be looked up first.
-
-        Raises:
-            ResolveError: when the URI leads nowhere.
-        """
-        hops = self._resolver.resolve_now(uri)
+        """As `resolve`, without waiting: None when a name must be looked up first."""
+        try:
+            hops = self._resolver.resolve_now(uri)
+        except ResolveError as error:
+            return _unresolved(uri, error)
         return None if hops is None else self._without_refused(hops)
 
     async def resolve(self, uri: str) -> tuple[Hop, ...]:
-        """The hops of a URI, at least one, in order of preference (RFC 3263; see `gateway.resolve`).
+        """The hops of a URI in order of preference (RFC 3263; see `gateway.resolve`).
 
         A TCP hop beside a UDP one is left out for a minute after it could not be connected to, so that no
         large request waits for the same refusal again.
 
-        Raises:
-            ResolveError: when the URI leads nowhere, or not in time.
+        Returns:
+            None at all when the URI leads nowhere, or not in time; the log says why.
         """
-        return self._without_refused(await self._resolver.resolve(uri))
+        try:
+            return self._without_refused(await self._resolver.resolve(uri))
+        except ResolveError as error:
+            return _unresolved(uri, error)
 
     async def drain(self, within: float) -> bool:
         """Wait until all that was sent has left this process.
@@ -251,3 +257,8 @@ class SipStack:
 
     def _unsent(self) -> bool:
         return self._connections.unsent or any(listener.unsent for listener in self._udp.values())
+
+
+def _unresolved(uri: str, error: ResolveError) -> tuple[Hop, ...]:
+    _log.warning("sip_uri_unresolved", uri=uri, reason=str(error), hint=error.hint)
+    return ()
