@@ -1,0 +1,363 @@
+"""The configuration as frozen, typed values; each attribute is a key of the file, described by its docstring.
+
+`Annotated` names the kind that reads a value (`sidestream.config.kinds`) and, where the key has another name
+in the file, that name. What is not annotated is a section of its own, or a list of them. The page
+`docs/configuration.md` is made from this module.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, Final
+
+from sidestream.config.denied import DENIED_NETWORKS
+from sidestream.config.kinds import (
+    ApiUrl,
+    Choice,
+    Database,
+    Duration,
+    EndpointUrl,
+    FilePath,
+    Flag,
+    IpAddress,
+    IpNetwork,
+    Later,
+    Listener,
+    Pattern,
+    Ports,
+    SecretText,
+    SipPeer,
+    TemplateText,
+    Text,
+    Unavailable,
+    Whole,
+)
+from sidestream.config.shapes import Key, ListOf, MapOf
+from sidestream.config.templates import Template
+from sidestream.config.values import (
+    Address,
+    ApiListener,
+    Encoding,
+    Layout,
+    Network,
+    PeerUri,
+    Policy,
+    PortRange,
+    Seconds,
+    Secret,
+    SipListener,
+    Srtp,
+    StartOn,
+    Strategy,
+    Subscription,
+    VoiceServiceKind,
+)
+
+_MEDIA_PORTS: Final = PortRange(20000, 29999)
+_NAME: Final = Text("a name of 1 to 64 characters of A-Z a-z 0-9 . _ -", r"[A-Za-z0-9._-]{1,64}")
+_CODEC: Final = Text("a codec such as PCMU", r"[A-Za-z0-9._-]{1,32}")
+_HEADER: Final = Text("a header name", r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+_PARAMETER: Final = Text("a name of 1 to 64 characters of A-Z a-z 0-9 . _ -", r"[A-Za-z0-9._-]{1,64}")
+_LINE: Final = Text("a line of text")
+
+Name = Annotated[str, _NAME]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """Where RTP is sent and received."""
+
+    address: Annotated[Address, IpAddress()]
+    """Address that the media sockets bind."""
+    ports: Annotated[PortRange, Ports()] = _MEDIA_PORTS
+    """UDP ports for RTP (even) and RTCP (odd). Each call takes two pairs, one for each leg."""
+    threads: Annotated[int | None, Whole(1, 256, "auto")] = None
+    """Threads of the media engine; `auto` is one for each core. A call stays on one thread."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """Certificates for SIP over TLS. Not available in this version."""
+
+    certificate: Annotated[Path, FilePath()]
+    """Certificate chain in PEM."""
+    key: Annotated[Path, FilePath()]
+    """Private key in PEM."""
+    client_ca: Annotated[Path | None, FilePath()] = None
+    """Authorities whose certificates peers must have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the gateway takes at most; beyond it a call is answered 503 with `Retry-After`."""
+
+    max_calls: Annotated[int, Whole(1, 100_000)] = 2000
+    """Calls at once."""
+    calls_per_second: Annotated[int, Whole(1, 10_000)] = 200
+    """New calls a second."""
+    max_call_duration: Annotated[Seconds, Duration("1s", "24h")] = 4 * 3600
+    """From the answer; then the gateway ends the call with verdict `max-duration`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """This gateway: where it listens, and its limits."""
+
+    name: Name
+    """Name of the gateway in logs, metrics and the journal."""
+    sip: Annotated[tuple[SipListener, ...], ListOf(Listener(), 1, 64)]
+    """Every transport that is listened on: `udp://` or `tcp://` with an address and a port (5060 unless
+    written)."""
+    media: Media
+    """Where RTP is sent and received."""
+    advertise: Annotated[Address | None, IpAddress()] = None
+    """Address in Contact, Via and SDP when it differs from the bound one, as behind one-to-one NAT. Wanted
+    when a listener is bound to all addresses."""
+    api: Annotated[ApiListener | None, ApiUrl()] = None
+    """Where `/healthz`, `/readyz` and `/metrics` are served. Without it they are not."""
+    database: Annotated[Path, Database()] = Path("sidestream.db")
+    """Names the directory of the journal: `sqlite:///` with the path of a file, whose directory the journal
+    is written to. A relative path starts at the configuration file; a path from the root has four slashes."""
+    tls: Tls | None = None
+    """Certificates for SIP over TLS. Not available in this version."""
+    limits: Limits = Limits()
+    """What the gateway takes at most."""
+    drain_timeout: Annotated[Seconds, Duration("0s", "24h")] = 30
+    """How long calls may go on after SIGTERM."""
+    media_timeout: Annotated[Seconds | None, Duration("1s", "24h", "off")] = 300
+    """A call that nobody holds, and in which neither party has sent media for so long, is ended with verdict
+    `media-timeout`; `off`: never."""
+    deny_endpoints: Annotated[tuple[Network, ...], ListOf(IpNetwork(), 0, 256)] = DENIED_NETWORKS
+    """Networks that no endpoint may be in, checked for each address that a name resolves to. The list takes
+    the place of the default: link-local and metadata addresses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """One SIP address of a trunk."""
+
+    uri: Annotated[PeerUri, SipPeer()]
+    """Where calls are sent. Over UDP unless it says `;transport=tcp`."""
+    priority: Annotated[int, Whole(0, 65535)] = 1
+    """Lower is tried first."""
+    weight: Annotated[int, Whole(0, 65535)] = 1
+    """Share among peers of one priority; 0 comes last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrunkAuth:
+    """SIP digest credentials of a trunk. Not available in this version."""
+
+    username: Annotated[str, _LINE]
+    """User name."""
+    password: Annotated[Unavailable, Later()]
+    """Password."""
+    realm: Annotated[str, _LINE] = "*"
+    """Realm they are for; `*`: any."""
+    require_auth: Annotated[bool, Flag()] = False
+    """Whether inbound calls must have them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trunk:
+    """The SIP connection of a voice service."""
+
+    peers: Annotated[tuple[Peer, ...], ListOf(None, 0, 256)] = ()
+    """Where its calls are sent: by priority, then by weight. The next one is tried on 503, on no answer in
+    time and when it can't be reached. Without a peer the trunk only takes calls."""
+    match: Annotated[tuple[Network, ...], ListOf(IpNetwork(), 0, 1024)] = ()
+    """Source addresses whose calls are this trunk's. Those of its peers always are; the longest match
+    wins."""
+    auth: TrunkAuth | None = None
+    """SIP digest credentials of a trunk. Not available in this version."""
+    codecs: Annotated[tuple[str, ...], ListOf(_CODEC, 1, 32)] = ("PCMU", "PCMA", "telephone-event")
+    """Codecs that a call on this trunk may use. Audio is relayed as it is, whatever the codec; streams can
+    hear PCMU, PCMA and L16."""
+    srtp: Annotated[Srtp, Choice(Srtp)] = Srtp.OFF
+    """Encryption of its media. Only `off` is available in this version."""
+    options_ping: Annotated[Seconds | None, Duration("1s", "1h", "off")] = None
+    """How often peers are asked for a sign of life. Only `off` is available in this version."""
+    max_calls: Annotated[int | None, Whole(1, 100_000, "unlimited")] = None
+    """Calls at once on this trunk; `unlimited`: as many as the gateway takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basic:
+    """Basic authentication (RFC 7617)."""
+
+    username: Annotated[str, Text("a user name without a colon", r"[^:\x00-\x1f\x7f]{1,256}")]
+    """User name."""
+    password: Annotated[Secret, SecretText()]
+    """Password."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointAuth:
+    """What an endpoint knows the gateway by."""
+
+    bearer: Annotated[Secret | None, SecretText()] = None
+    """Token for `Authorization: Bearer`."""
+    basic: Basic | None = None
+    """User name and password for `Authorization: Basic`."""
+    headers: Annotated[tuple[tuple[str, Secret], ...], MapOf(_HEADER, SecretText(), 32)] = ()
+    """Secret values of headers, such as an API key."""
+    hmac: Annotated[Unavailable | None, Later()] = None
+    """Signature of the request. Not available in this version."""
+    oauth2: Annotated[Unavailable | None, Later()] = None
+    """Client credentials. Not available in this version."""
+    client_certificate: Annotated[Unavailable | None, Later()] = None
+    """Certificate for mutual TLS. Not available in this version."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaStreamIntegration:
+    """A live copy of a call's audio to an endpoint of yours, by the media stream protocol.
+
+    A stream begins for each call that comes from the voice service or goes to it. It never touches the call.
+    """
+
+    TYPE: ClassVar[str] = "media_stream"
+
+    name: Name
+    """Name of the integration. One that stands with the same settings on both services of a call is used
+    once."""
+    urls: Annotated[tuple[str, ...], ListOf(EndpointUrl(), 1, 16, single=True), Key("url")]
+    """Where streams connect to; a list is tried in order, again and again, within the reconnection window."""
+    ca: Annotated[Path | None, FilePath()] = None
+    """Certificate authorities in PEM that the endpoint's certificate is verified against, in place of the
+    system's."""
+    encoding: Annotated[Encoding, Choice(Encoding)] = Encoding.CALL
+    """Encoding of the audio; `call` is the call's own at its answer, so that payloads are passed on bit for
+    bit. G722 and OPUS are not available in this version."""
+    sample_rate: Annotated[int | None, Whole(8000, 48000)] = None
+    """Samples a second: 8000 for PCMU and PCMA; 8000, 16000, 24000 or 48000 for L16. 8000 unless written; not
+    with `encoding: call`."""
+    frame: Annotated[Seconds, Duration("10ms", "200ms")] = 0.02
+    """Audio in one message, in whole milliseconds."""
+    layout: Annotated[Layout, Choice(Layout)] = Layout.SEPARATE
+    """How both sides are carried: each in messages of its own, sample by sample in one, or summed."""
+    flush: Annotated[Seconds, Duration("0ms", "200ms")] = 0.02
+    """How long audio may wait for more, so that one write carries it all; `0ms`: each frame at once."""
+    start_on: Annotated[StartOn, Choice(StartOn)] = StartOn.ANSWER
+    """When the stream begins: at the answer, or with the first early media."""
+    auth: EndpointAuth = EndpointAuth()
+    """What the endpoint knows the gateway by."""
+    headers: Annotated[tuple[tuple[str, Template], ...], MapOf(_HEADER, TemplateText(), 32)] = ()
+    """Headers of the upgrade request, with variables."""
+    parameters: Annotated[tuple[tuple[str, Template], ...], MapOf(_PARAMETER, TemplateText(), 32)] = ()
+    """What `start.parameters` says, with variables."""
+    forward_headers: Annotated[tuple[str, ...], ListOf(_HEADER, 0, 32)] = ()
+    """SIP headers of the call that the endpoint is told in `call.headers`."""
+    allow_insecure: Annotated[bool, Flag()] = False
+    """Whether `ws://` is taken: audio and credentials then travel in the clear."""
+    jitter_window: Annotated[Seconds, Duration("0ms", "1s")] = 0.06
+    """How long a packet that is missing is waited for before its place is silence."""
+    queue: Annotated[Seconds, Duration("1s", "60s")] = 10
+    """Audio that waits for a slow endpoint at most; beyond it the oldest is dropped and accounted for."""
+    replay: Annotated[Seconds, Duration("0s", "60s")] = 10
+    """Audio kept after it was sent, for an endpoint that comes back after a lost connection."""
+    ping_interval: Annotated[Seconds, Duration("1s", "5m")] = 15
+    """How often the endpoint is pinged; two missed pongs are a lost connection."""
+    reconnect_window: Annotated[Seconds, Duration("0s", "1h")] = 60
+    """How long a connection is tried to be made, or made again; then the stream ends."""
+    connect_timeout: Annotated[Seconds, Duration("100ms", "30s")] = 5
+    """For one attempt: TCP, TLS and upgrade together."""
+
+    @property
+    def rate(self) -> int:
+        """Samples a second of an encoding that is not `call`."""
+        return self.sample_rate or 8000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiprecIntegration:
+    """A recording of calls by a SIPREC recording server. Not available in this version."""
+
+    TYPE: ClassVar[str] = "siprec"
+
+    name: Name
+    """Name of the integration."""
+    servers: Annotated[tuple[Peer, ...], ListOf(None, 1, 64)]
+    """Recording servers: by priority, then by weight."""
+    strategy: Annotated[Strategy, Choice(Strategy)] = Strategy.HUNT
+    """In which order servers are tried."""
+    copies: Annotated[int, Whole(1, 3)] = 1
+    """Recordings of each call, in parallel."""
+    policy: Annotated[Policy, Choice(Policy)] = Policy.BEST_EFFORT
+    """Whether a call goes on that can't be recorded."""
+    x_headers: Annotated[
+        tuple[tuple[str, Template], ...],
+        MapOf(Text("a header name", r"[^\x00-\x1f\x7f]{1,256}"), TemplateText(), 64),
+    ] = ()
+    """Headers of the recording session, at most five, with variables."""
+
+
+Integration = MediaStreamIntegration | SiprecIntegration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceService:
+    """A carrier, contact centre, platform or voice gateway that calls come from and go to."""
+
+    name: Name
+    """Name of the voice service, unique in the account."""
+    kind: Annotated[VoiceServiceKind, Choice(VoiceServiceKind)]
+    """What it is. An account has one `voice_gateway` at most."""
+    trunk: Trunk | None = None
+    """Its SIP connection."""
+    integrations: Annotated[tuple[Integration, ...], ListOf(None, 0, 64)] = ()
+    """What is done with its calls beside carrying them."""
+
+    @property
+    def media_streams(self) -> tuple[MediaStreamIntegration, ...]:
+        """Its integrations of type `media_stream`, in order."""
+        return tuple(each for each in self.integrations if isinstance(each, MediaStreamIntegration))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Takes calls from one voice service to another."""
+
+    source: Annotated[str, _NAME, Key("from")]
+    """Voice service that the call comes from."""
+    target: Annotated[str, _NAME, Key("to")]
+    """Voice service that it goes to."""
+    match: Annotated[re.Pattern[str] | None, Pattern()] = None
+    """Regular expression that is searched in the called number; without it every number fits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A tenant: its voice services and the routes between them."""
+
+    name: Name
+    """Name of the account."""
+    subscriptions: Annotated[tuple[Subscription, ...], ListOf(Choice(Subscription), 0, 16)] = ()
+    """What it may use; an integration wants `voice-integration`."""
+    voice_services: Annotated[tuple[VoiceService, ...], ListOf(None, 0, 10_000)] = ()
+    """What its calls come from and go to."""
+    routes: Annotated[tuple[Route, ...], ListOf(None, 0, 10_000)] = ()
+    """Where calls go; the first that fits the voice service and the called number is taken."""
+
+    def service(self, name: str) -> VoiceService | None:
+        """The voice service of a name."""
+        return next((each for each in self.voice_services if each.name == name), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """Everything that a gateway runs from."""
+
+    node: Node
+    """This gateway: where it listens, and its limits."""
+    accounts: Annotated[tuple[Account, ...], ListOf(None, 0, 10_000)] = ()
+    """The tenants."""
+
+    def services(self) -> Iterator[tuple[Account, VoiceService]]:
+        """Every voice service with its account, in the order of the file."""
+        for account in self.accounts:
+            for service in account.voice_services:
+                yield account, service

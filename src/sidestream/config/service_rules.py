@@ -1,0 +1,209 @@
+"""What must hold for accounts, voice services, trunks and routes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
+from typing import Final
+
+from sidestream.config.model import Account, Configuration, Peer, Trunk, VoiceService
+from sidestream.config.node_rules import LATER
+from sidestream.config.problems import Finding, KeyPath
+from sidestream.config.values import Srtp, Subscription, VoiceServiceKind
+
+RELAYED_CODECS: Final = (
+    *("PCMU", "PCMA", "G722", "opus", "GSM", "G723", "G728", "G729", "iLBC", "speex", "AMR", "AMR-WB"),
+    *("L16", "CN", "telephone-event"),
+)
+"""Every codec that a trunk may list."""
+_FOLLOWERS: Final = frozenset({"TELEPHONE-EVENT", "CN"})
+
+
+def _doubled(names: Iterable[str], path: KeyPath, what: str, key: str = "name") -> Iterator[Finding]:
+    seen: set[str] = set()
+    for index, name in enumerate(names):
+        if name in seen:
+            yield Finding((*path, index, key), f"{what} {name!r} stands here twice", "Choose another name")
+        seen.add(name)
+
+
+def account_names_are_unique(configuration: Configuration) -> Iterator[Finding]:
+    """No two accounts have one name."""
+    yield from _doubled((each.name for each in configuration.accounts), ("accounts",), "the account")
+
+
+def service_names_are_unique(account: Account) -> Iterator[Finding]:
+    """No two voice services of an account have one name."""
+    names = (each.name for each in account.voice_services)
+    yield from _doubled(names, ("voice_services",), "the voice service")
+
+
+def integration_names_are_unique(account: Account) -> Iterator[Finding]:
+    """A name stands for one integration in its account.
+
+    The same integration may stand on several voice services with the same settings; a call uses it once.
+    """
+    known: dict[str, object] = {}
+    for place, service in enumerate(account.voice_services):
+        path: KeyPath = ("voice_services", place, "integrations")
+        yield from _doubled((each.name for each in service.integrations), path, "the integration")
+        for index, integration in enumerate(service.integrations):
+            if known.setdefault(integration.name, integration) != integration:
+                message = f"another voice service has an integration {integration.name!r} with other settings"
+                remedy = "Choose another name, or give both the same settings"
+                yield Finding((*path, index, "name"), message, remedy)
+        known.update({each.name: each for each in service.integrations if each.name not in known})
+
+
+def one_voice_gateway(account: Account) -> Iterator[Finding]:
+    """An account has one voice gateway at most."""
+    found = [
+        i for i, each in enumerate(account.voice_services) if each.kind is VoiceServiceKind.VOICE_GATEWAY
+    ]
+    for index in found[1:]:
+        first = account.voice_services[found[0]].name
+        message = f"the account has a voice gateway already: {first!r}"
+        yield Finding(("voice_services", index, "kind"), message, "Keep one service of kind voice_gateway")
+
+
+def integrations_are_subscribed(account: Account) -> Iterator[Finding]:
+    """Integrations want the subscription `voice-integration`."""
+    if Subscription.VOICE_INTEGRATION in account.subscriptions:
+        return
+    for index, service in enumerate(account.voice_services):
+        if service.integrations:
+            message = f"the account {account.name!r} has no subscription to voice-integration"
+            remedy = "Add subscriptions: [voice-integration] to the account, or remove the integrations"
+            yield Finding(("voice_services", index, "integrations"), message, remedy)
+
+
+def routes_lead_somewhere(account: Account) -> Iterator[Finding]:
+    """Both ends of a route are voice services with a trunk, and its target has a peer."""
+    for index, route in enumerate(account.routes):
+        for key, name in (("from", route.source), ("to", route.target)):
+            yield from _route_end(account, ("routes", index, key), name)
+
+
+def _route_end(account: Account, path: KeyPath, name: str) -> Iterator[Finding]:
+    service = account.service(name)
+    if service is None:
+        names = ", ".join(each.name for each in account.voice_services) or "none yet"
+        message = f"the account has no voice service {name!r}"
+        yield Finding(path, message, f"Name one of its voice services: {names}")
+    elif service.trunk is None:
+        yield Finding(
+            path, f"the voice service {name!r} has no trunk", "Give it a trunk, or remove the route"
+        )
+    elif path[-1] == "to" and not service.trunk.peers:
+        message = f"the trunk of {name!r} has no peer to send calls to"
+        yield Finding(path, message, "Add peers: to the trunk, or remove the route")
+
+
+def later_routes_are_reached(account: Account) -> Iterator[Finding]:
+    """Advice: a route behind one that takes every number is never used."""
+    taken: dict[str, int] = {}
+    for index, route in enumerate(account.routes):
+        if route.source in taken:
+            first = f"routes[{taken[route.source]}]"
+            message = f"this route is never used: {first} takes every call from {route.source!r}"
+            yield Finding(("routes", index, "from"), message, "Put it before that one, or remove it")
+        elif route.match is None:
+            taken[route.source] = index
+
+
+def sources_are_unambiguous(configuration: Configuration) -> Iterator[Finding]:
+    """No address is matched by two trunks equally well."""
+    networks: dict[object, str] = {}
+    for a, account in enumerate(configuration.accounts):
+        for s, service in enumerate(account.voice_services):
+            if service.trunk is None:
+                continue
+            owner = f"{account.name}/{service.name}"
+            path: KeyPath = ("accounts", a, "voice_services", s, "trunk")
+            for claim, place in _claims(service.trunk):
+                other = networks.setdefault(claim, owner)
+                if other != owner:
+                    message = f"{claim} belongs to the trunk of {other!r} already: calls would be ambiguous"
+                    yield Finding(
+                        (*path, *place), message, "Leave it to one trunk, or write a narrower network"
+                    )
+
+
+def _claims(trunk: Trunk) -> Iterator[tuple[object, KeyPath]]:
+    for index, network in enumerate(trunk.match):
+        yield network, ("match", index)
+    for index, peer in enumerate(trunk.peers):
+        yield _socket_of(peer), ("peers", index, "uri")
+
+
+def _socket_of(peer: Peer) -> str:
+    try:
+        host = str(ip_address(peer.uri.host))
+    except ValueError:
+        host = peer.uri.host.lower().rstrip(".")
+    return f"{host} port {peer.uri.port}"
+
+
+def digest_is_available(trunk: Trunk) -> Iterator[Finding]:
+    """No SIP digest authentication yet."""
+    if trunk.auth is not None:
+        remedy = "Remove auth, and let the peer know this gateway by its address"
+        yield Finding(("auth",), f"SIP digest authentication {LATER}", remedy, at_key=True)
+
+
+def srtp_is_available(trunk: Trunk) -> Iterator[Finding]:
+    """No SRTP yet."""
+    if trunk.srtp is not Srtp.OFF:
+        yield Finding(
+            ("srtp",), f"SRTP {LATER}", "Write srtp: off, and keep media inside a protected network"
+        )
+
+
+def pings_are_available(trunk: Trunk) -> Iterator[Finding]:
+    """No OPTIONS sent to peers yet."""
+    if trunk.options_ping is not None:
+        remedy = "Write options_ping: off; a peer that fails is passed over call by call"
+        yield Finding(("options_ping",), f"asking peers by OPTIONS {LATER}", remedy)
+
+
+def peers_are_available(peer: Peer) -> Iterator[Finding]:
+    """No peer over TLS yet."""
+    if peer.uri.transport == "tls":
+        remedy = "Write a sip: URI with ;transport=udp or ;transport=tcp"
+        yield Finding(("uri",), f"SIP over TLS {LATER}", remedy)
+
+
+def codecs_are_known(trunk: Trunk) -> Iterator[Finding]:
+    """Each codec is known and stands once, and one of them carries a voice."""
+    known, seen = {each.upper() for each in RELAYED_CODECS}, set[str]()
+    for index, name in enumerate(trunk.codecs):
+        upper = name.upper()
+        if upper not in known:
+            remedy = f"Use some of {', '.join(RELAYED_CODECS)}"
+            yield Finding(("codecs", index), f"{name!r} is no known codec", remedy)
+        elif upper in seen:
+            yield Finding(("codecs", index), f"{name} stands here twice", "Keep one of them")
+        seen.add(upper)
+    if seen <= _FOLLOWERS:
+        yield Finding(("codecs",), "no codec in the list can carry a voice", "Add PCMU or PCMA")
+
+
+def recordings_fit_the_kind(service: VoiceService) -> Iterator[Finding]:
+    """SIPREC is refused on carriers and voice gateways."""
+    if service.kind not in {VoiceServiceKind.CARRIER, VoiceServiceKind.VOICE_GATEWAY}:
+        return
+    for index, integration in enumerate(service.integrations):
+        if integration.TYPE == "siprec":
+            message = f"a siprec integration is refused on a service of kind {service.kind.value}"
+            remedy = "Put it on the contact centre or the unified communications service of the call"
+            yield Finding(("integrations", index, "type"), message, remedy)
+
+
+def streams_have_a_trunk(service: VoiceService) -> Iterator[Finding]:
+    """A media stream wants a service with a SIP trunk."""
+    if service.trunk is not None:
+        return
+    for index, integration in enumerate(service.integrations):
+        if integration.TYPE == "media_stream":
+            message = f"the voice service {service.name!r} has no SIP trunk, so there is no call to stream"
+            yield Finding(("integrations", index, "type"), message, "Add trunk: to the service")
