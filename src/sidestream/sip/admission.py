@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from sidestream.sip.errors import ParseError
-from sidestream.sip.message import Request
+from sidestream.sip.headers import media_params, media_type
+from sidestream.sip.message import KNOWN_METHODS, Request
 from sidestream.sip.uri import OpaqueUri, parse_uri
 
-# The IANA registry of methods: known ones that are not allowed here get 405, others 501 (§21.5.2).
-KNOWN_METHODS = frozenset(
-    {
-        "ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "NOTIFY", "OPTIONS", "PRACK", "PUBLISH", "REFER",
-        "REGISTER", "SUBSCRIBE", "UPDATE",
-    }
-)  # fmt: skip
+_SESSIONS = frozenset({"application/sdp", "multipart/*"})
+BODIES: Mapping[str, frozenset[str]] = {"INVITE": _SESSIONS, "UPDATE": _SESSIONS}
+"""Media types understood in each method; the parts of a multipart body are their reader's to judge."""
 
 _SCHEMES = frozenset({"sip", "sips", "tel"})
 
@@ -44,10 +42,12 @@ class Admission:
     Attributes:
         methods: methods that reach the user.
         options: option tags understood (RFC 3261 §19.2).
+        bodies: media types understood, by method; a method that is not named takes any body.
     """
 
     methods: frozenset[str]
     options: frozenset[str]
+    bodies: Mapping[str, frozenset[str]] = field(default_factory=lambda: BODIES)
 
     @property
     def allow(self) -> str:
@@ -60,7 +60,16 @@ class Admission:
             if request.method in KNOWN_METHODS:
                 return Refusal(405, headers=(("Allow", self.allow),))
             return Refusal(501, headers=(("Allow", self.allow),))
-        return self._refuse_uri(request) or self._refuse_hops(request) or self._refuse_required(request)
+        try:
+            return (
+                self._refuse_uri(request)
+                or self._refuse_hops(request)
+                or self._refuse_required(request)
+                or self._refuse_body(request)
+                or self._refuse_accept(request)
+            )
+        except ParseError as error:
+            return Refusal(error.status, error.reason)
 
     @staticmethod
     def _refuse_uri(request: Request) -> Refusal | None:
@@ -87,3 +96,38 @@ class Admission:
             return None
         unknown = [tag for tag in request.headers.values("Require") if tag.lower() not in self.options]
         return Refusal(420, headers=(("Unsupported", ", ".join(unknown)),)) if unknown else None
+
+    def _refuse_body(self, request: Request) -> Refusal | None:
+        """§8.2.3: a body that is not understood and not said to be optional."""
+        understood = self.bodies.get(request.method)
+        if not request.body or understood is None or _is_optional(request):
+            return None
+        encoding = request.headers.get("Content-Encoding")
+        if encoding is not None and encoding.lower() != "identity":
+            return Refusal(415, headers=(("Accept-Encoding", "identity"),))
+        kind = request.content_type
+        # RFC 2543 peers leave out the type of a session description.
+        if kind is None or _covers(understood, kind):
+            return None
+        return Refusal(415, headers=(("Accept", ", ".join(sorted(understood))),))
+
+    @staticmethod
+    def _refuse_accept(request: Request) -> Refusal | None:
+        """§20.1: an INVITE whose sender does not take session descriptions cannot be answered."""
+        if request.method != "INVITE" or "Accept" not in request.headers:
+            return None
+        ranges = {media_type(value) for value in request.headers.values("Accept")}
+        acceptable = ranges & {"application/sdp", "application/*", "*/*"}
+        return None if acceptable else Refusal(406)
+
+
+def _covers(ranges: frozenset[str], kind: str) -> bool:
+    return kind in ranges or f"{kind.partition('/')[0]}/*" in ranges
+
+
+def _is_optional(request: Request) -> bool:
+    disposition = request.headers.get("Content-Disposition")
+    try:
+        return disposition is not None and media_params(disposition).get("handling", "").lower() == "optional"
+    except ParseError:
+        return False

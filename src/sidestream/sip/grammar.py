@@ -13,6 +13,8 @@ TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+\Z")
 # The obs-free pieces of a list: quoted strings and angle brackets hide separators.
 _HIDDEN = re.compile(r'"(?:[^"\\]|\\.)*"|<[^<>]*>', re.DOTALL)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+# Wider than `gen-value` by the characters that URIs and addresses are made of, which peers leave unquoted.
+_PARAM_VALUE = re.compile(r'(?:[^\x00-\x20\x7f"<>,;]+|"(?:[^"\\]|\\.)*")\Z', re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _LWS = " \t"
 
@@ -78,7 +80,8 @@ def parse_params(text: str, field: str) -> dict[str, str | None]:
         field: the header's name, for the error.
 
     Raises:
-        ParseError: 400 for an empty or doubled name, or text that is not a parameter list.
+        ParseError: 400 for an empty or doubled name, a value that is empty or needs quotes, or text that is
+            no parameter list.
     """
     if not text:
         return {}
@@ -92,8 +95,8 @@ def parse_params(text: str, field: str) -> dict[str, str | None]:
         if not is_token(name) or name in params:
             raise ParseError(400, f"Invalid {field} parameter")
         value = value.lstrip(_LWS)
-        if equals and not value:
-            raise ParseError(400, f"Empty {field} parameter")
+        if equals and _PARAM_VALUE.match(value) is None:
+            raise ParseError(400, f"Invalid {field} parameter")
         params[name] = value if equals else None
     return params
 

@@ -27,6 +27,7 @@ MAGIC_COOKIE = "z9hG4bK"
 _SENT_PROTOCOL = re.compile(
     r"SIP[ \t]*/[ \t]*2\.0[ \t]*/[ \t]*([A-Za-z0-9\-.!%*_+`'~]+)[ \t]+", re.IGNORECASE
 )
+_AROUND_COLON = re.compile(r"[ \t]*:[ \t]*")
 _BARE_DISPLAY = re.compile(r'[^"<>,;@:\\]*\Z')
 _PLAIN_DISPLAY = re.compile(r"[A-Za-z0-9\-.!%*_+`'~ ]+\Z")
 
@@ -169,9 +170,8 @@ def parse_via(text: str) -> Via:
     if found is None:
         raise ParseError(400, "Invalid Via")
     where, semicolon, params = text[found.end() :].partition(";")
-    where = where.strip(" \t")
-    if " " in where or "\t" in where:
-        where = where.replace(" ", "").replace("\t", "")
+    # White space may stand around the colon of the port (RFC 3261 §25.1, COLON).
+    where = _AROUND_COLON.sub(":", where.strip(" \t"))
     host, port = parse_hostport(where, "Via")
     parsed = parse_params(semicolon + params, "Via")
     rport = parsed.get("rport")

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
 from sidestream.sip.errors import ParseError
 from sidestream.sip.grammar import is_token, parse_digits, split_list
 from sidestream.sip.headers import CSeq, NameAddr, Via, media_type, parse_cseq, parse_name_addr, parse_via
+from sidestream.sip.uri import OpaqueUri
 
 _T = TypeVar("_T")
+_Line = tuple[str, str, str]  # lower-cased name, name as it goes out, value
+
+KNOWN_METHODS = frozenset(
+    {
+        "ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "NOTIFY", "OPTIONS", "PRACK", "PUBLISH", "REFER",
+        "REGISTER", "SUBSCRIBE", "UPDATE",
+    }
+)  # fmt: skip
+"""The IANA registry of methods: known ones that are not allowed get 405, others 501 (RFC 3261 §21.5.2)."""
 
 _LONG_NAMES = [
     "Accept", "Accept-Contact", "Accept-Encoding", "Accept-Language", "Alert-Info", "Allow",
@@ -64,26 +74,23 @@ class Headers:
     unchanged goes out as it came in. Values of typed reads are cached until the header changes.
     """
 
-    __slots__ = ("_cache", "_items")
+    __slots__ = ("_cache", "_index", "_items")
 
     def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
-        self._items: list[tuple[str, str, str]] = []
+        self._items: list[_Line] = []
+        self._index: dict[str, list[str]] | None = None
         self._cache: dict[str, object] = {}
         for name, value in items:
             self.add(name, value)
 
     def get(self, name: str) -> str | None:
         """The first value, None when absent."""
-        key = header_key(name)[0]
-        for item in self._items:
-            if item[0] == key:
-                return item[2]
-        return None
+        values = self._values(name)
+        return values[0] if values else None
 
     def get_all(self, name: str) -> list[str]:
         """Every value, one per header line, untouched."""
-        key = header_key(name)[0]
-        return [item[2] for item in self._items if item[0] == key]
+        return list(self._values(name))
 
     def values(self, name: str) -> list[str]:
         """Every element of a list header, comma lists split over all lines.
@@ -91,14 +98,18 @@ class Headers:
         Raises:
             ParseError: 400 when a quote or bracket is never closed.
         """
-        return [element for value in self.get_all(name) for element in split_list(value)]
+        return [element for value in self._values(name) for element in split_list(value)]
 
     def add(self, name: str, value: str) -> None:
-        """Append a header line."""
+        """Append a header line.
+
+        Raises:
+            ValueError: the name is no token, or the value has a line break.
+        """
         self._items.append(self._checked(name, value))
 
     def prepend(self, name: str, value: str) -> None:
-        """Put a header line above all others."""
+        """Put a header line above all others; raises as `add`."""
         self._items.insert(0, self._checked(name, value))
 
     def set(self, name: str, value: str) -> None:
@@ -123,13 +134,13 @@ class Headers:
     def remove(self, name: str) -> None:
         """Take every line of this name away; absent is fine."""
         key = header_key(name)[0]
-        self._cache.pop(key, None)
+        self._changed(key)
         self._items = [item for item in self._items if item[0] != key]
 
     def remove_first(self, name: str) -> None:
         """Take only the first line of this name away; absent is fine."""
         key = header_key(name)[0]
-        self._cache.pop(key, None)
+        self._changed(key)
         for index, item in enumerate(self._items):
             if item[0] == key:
                 del self._items[index]
@@ -137,8 +148,7 @@ class Headers:
 
     def count(self, name: str) -> int:
         """How many lines have this name."""
-        key = header_key(name)[0]
-        return sum(1 for item in self._items if item[0] == key)
+        return len(self._values(name))
 
     def copy(self) -> Headers:
         """An independent copy."""
@@ -151,31 +161,64 @@ class Headers:
         """Read by `parse(self)`, once; the result is kept until the header changes.
 
         Args:
-            name: the header the result depends on; one reader per name.
+            name: the header the result depends on, in lower case; one reader per name.
             parse: the reader; whatever it raises passes through and nothing is cached.
         """
-        key = header_key(name)[0]
-        if key in self._cache:
-            return cast("_T", self._cache[key])
+        if name in self._cache:
+            return cast("_T", self._cache[name])
         value = parse(self)
-        self._cache[key] = value
+        self._cache[name] = value
         return value
 
-    def keys(self) -> list[str]:
-        """The lower-cased name of every line in order."""
-        return [item[0] for item in self._items]
+    def repeated(self) -> Iterator[str]:
+        """The lower-cased names that stand on more than one line."""
+        return (key for key, values in self._indexed().items() if len(values) > 1)
+
+    def lines_without(self, name: str) -> list[str]:
+        """Every line as it goes out, those of this name left out."""
+        left_out = header_key(name)[0]
+        return [f"{item[1]}: {item[2]}" for item in self._items if item[0] != left_out]
 
     def append_wire(self, name: str, value: str) -> None:
-        """Append a line the parser has already checked."""
+        """Append a line whose name and value are known to be fit for the wire."""
         key, canonical = header_key(name)
+        self._changed(key)
         self._items.append((key, canonical, value))
 
-    def _checked(self, name: str, value: str) -> tuple[str, str, str]:
-        if "\r" in value or "\n" in value or not is_token(name):
-            raise ValueError(f"not a header line: {name!r}")
-        key, canonical = header_key(name)
+    def extend_wire(self, lines: Iterable[tuple[str, str]]) -> None:
+        """Append lines just read, their names known to be tokens; white space after a value is dropped."""
+        known = _KNOWN.get
+        self._index = None
+        self._cache.clear()
+        for name, value in lines:
+            key, canonical = known(name) or header_key(name)
+            self._items.append((key, canonical, value.rstrip(" \t")))
+
+    def _values(self, name: str) -> Sequence[str]:
+        known = _KNOWN.get(name)
+        return self._indexed().get(known[0] if known is not None else header_key(name)[0], ())
+
+    def _indexed(self) -> dict[str, list[str]]:
+        index = self._index
+        if index is None:
+            self._index = index = {}
+            for key, _, value in self._items:
+                if key in index:
+                    index[key].append(value)
+                else:
+                    index[key] = [value]
+        return index
+
+    def _changed(self, key: str) -> None:
+        self._index = None
         if self._cache:
             self._cache.pop(key, None)
+
+    def _checked(self, name: str, value: str) -> _Line:
+        if "\r" in value or "\n" in value or not (name in _KNOWN or is_token(name)):
+            raise ValueError(f"not a header line: {name!r}")
+        key, canonical = header_key(name)
+        self._changed(key)
         return key, canonical, value
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
@@ -185,7 +228,7 @@ class Headers:
         return len(self._items)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self.get(name) is not None
+        return isinstance(name, str) and bool(self._values(name))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Headers):
@@ -230,11 +273,19 @@ def _read_contacts(headers: Headers) -> list[NameAddr]:
 
 
 def _read_routes(headers: Headers) -> list[NameAddr]:
-    return [parse_name_addr(value, "Route") for value in headers.values("Route")]
+    return _sip_addresses(headers, "Route")
 
 
 def _read_record_routes(headers: Headers) -> list[NameAddr]:
-    return [parse_name_addr(value, "Record-Route") for value in headers.values("Record-Route")]
+    return _sip_addresses(headers, "Record-Route")
+
+
+def _sip_addresses(headers: Headers, name: str) -> list[NameAddr]:
+    """A route that is no SIP URI leads nowhere (RFC 3261 §20.30, §20.34)."""
+    addresses = [parse_name_addr(value, name) for value in headers.values(name)]
+    if any(isinstance(address.uri, OpaqueUri) for address in addresses):
+        raise ParseError(400, f"Invalid {name} scheme")
+    return addresses
 
 
 def _read_max_forwards(headers: Headers) -> int | None:
@@ -259,17 +310,17 @@ class _TypedHeaders:
     @property
     def cseq(self) -> CSeq:
         """Sequence number and method."""
-        return self.headers.typed("CSeq", _read_cseq)
+        return self.headers.typed("cseq", _read_cseq)
 
     @property
     def from_(self) -> NameAddr:
         """The From address."""
-        return self.headers.typed("From", _read_from)
+        return self.headers.typed("from", _read_from)
 
     @property
     def to(self) -> NameAddr:
         """The To address."""
-        return self.headers.typed("To", _read_to)
+        return self.headers.typed("to", _read_to)
 
     @property
     def from_tag(self) -> str | None:
@@ -284,7 +335,7 @@ class _TypedHeaders:
     @property
     def vias(self) -> list[Via]:
         """Every Via, topmost first; at least one."""
-        return self.headers.typed("Via", _read_vias)
+        return self.headers.typed("via", _read_vias)
 
     @property
     def top_via(self) -> Via:
@@ -294,22 +345,22 @@ class _TypedHeaders:
     @property
     def contacts(self) -> list[NameAddr]:
         """Every Contact; `*` is left out."""
-        return self.headers.typed("Contact", _read_contacts)
+        return self.headers.typed("contact", _read_contacts)
 
     @property
     def routes(self) -> list[NameAddr]:
         """Every Route in order."""
-        return self.headers.typed("Route", _read_routes)
+        return self.headers.typed("route", _read_routes)
 
     @property
     def record_routes(self) -> list[NameAddr]:
         """Every Record-Route in order."""
-        return self.headers.typed("Record-Route", _read_record_routes)
+        return self.headers.typed("record-route", _read_record_routes)
 
     @property
     def max_forwards(self) -> int | None:
         """Max-Forwards, None when absent."""
-        return self.headers.typed("Max-Forwards", _read_max_forwards)
+        return self.headers.typed("max-forwards", _read_max_forwards)
 
     @property
     def content_type(self) -> str | None:

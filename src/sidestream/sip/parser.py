@@ -6,7 +6,7 @@ import re
 
 from sidestream.sip.errors import ParseError
 from sidestream.sip.grammar import is_token
-from sidestream.sip.message import Headers, Message, Request, Response
+from sidestream.sip.message import KNOWN_METHODS, Headers, Message, Request, Response, header_key
 
 MAX_MESSAGE = 64 * 1024
 """Largest message in bytes: what a UDP datagram can carry (RFC 3261 §18.1.1)."""
@@ -17,6 +17,8 @@ MAX_HEADERS = 256
 
 _END_OF_HEAD = b"\r\n\r\n"
 _FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
+_SALVAGED_FOLD = re.compile(r"[ \t]*\n[ \t]+")
+_HEADER_LINE = re.compile(r"^([A-Za-z0-9\-.!%*_+`'~]+)[ \t]*:[ \t]*([^\r\n]*)", re.MULTILINE)
 _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+\Z", re.IGNORECASE)
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?\Z", re.IGNORECASE | re.DOTALL)
 _URI_TEXT = re.compile(r"[^\x00-\x20<>\"\x7f]+\Z")
@@ -87,37 +89,42 @@ def _decode(head: bytes) -> str:
     try:
         return head.decode()
     except UnicodeDecodeError:
-        # Not UTF-8, as RFC 3261 §25.1 demands: in practice Latin-1 display names. They pass on as UTF-8.
-        return head.decode("latin-1")
+        # Lines that are not UTF-8, as RFC 3261 §25.1 demands, are Latin-1 display names in practice.
+        return "\r\n".join(_decode_line(line) for line in head.split(b"\r\n"))
+
+
+def _decode_line(line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return line.decode("latin-1")
 
 
 def _parse_head(head: bytes) -> Message:
     """Read start line and header lines; everything but the body."""
     text = _decode(head)
-    lines = text.split("\r\n")
-    if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1:
+    start, _, rest = text.partition("\r\n")
+    if not text.count("\n") == text.count("\r") == text.count("\r\n"):
         raise ParseError(400, "Bare CR or LF", salvage(head))
-    start = lines[0]
-    if len(start) > MAX_LINE:
-        raise ParseError(414 if not start.startswith("SIP/") else 400, "Start line too long")
     if "\r\n " in text or "\r\n\t" in text:
-        lines = _unfold(text)
+        rest = _unfold(rest)
     message = _parse_start(start)
     try:
-        _parse_headers(lines, message.headers)
+        _parse_headers(rest, message.headers)
     except ParseError as error:
         raise _blame(message, error) from None
     if isinstance(message, Request):
         _check_request_line(message, start)
+    elif len(start) > MAX_LINE:
+        raise ParseError(400, "Start line too long")
     return message
 
 
-def _unfold(text: str) -> list[str]:
+def _unfold(lines: str) -> str:
     """Undo line folding: a line break with leading white space is one space (RFC 3261 §7.3.1)."""
-    first, _, rest = text.partition("\r\n")
-    if rest[:1] in {" ", "\t"}:
+    if lines[:1] in {" ", "\t"}:
         raise ParseError(400, "Folded start line")
-    return [first, *_FOLD.sub(" ", rest).split("\r\n")]
+    return _FOLD.sub(" ", lines)
 
 
 def _parse_start(line: str) -> Message:
@@ -134,6 +141,8 @@ def _parse_start(line: str) -> Message:
 
 def _check_request_line(request: Request, line: str) -> None:
     """RFC 3261 §7.1: method, Request-URI and version apart by single spaces, and nothing more."""
+    if len(line) > MAX_LINE:
+        raise ParseError(414, "Request-URI Too Long", request)
     version = _VERSION.match(line.rpartition(" ")[2])
     if version is None:
         raise ParseError(400, "Invalid request line", request)
@@ -143,39 +152,31 @@ def _check_request_line(request: Request, line: str) -> None:
         raise ParseError(400, "Invalid Request-URI", request)
 
 
-def _parse_headers(lines: list[str], headers: Headers) -> None:
-    if len(lines) - 1 > MAX_HEADERS:
+def _parse_headers(lines: str, headers: Headers) -> None:
+    """Read header lines; those that are well formed are kept even when another is not."""
+    found = _HEADER_LINE.findall(lines)
+    headers.extend_wire(found[:MAX_HEADERS])
+    expected = lines.count("\r\n") + 1 if lines else 0
+    if len(found) > MAX_HEADERS:
         raise ParseError(400, "Too many headers")
-    append = headers.append_wire
-    problem: str | None = None
-    for index in range(1, len(lines)):
-        line = lines[index]
-        name, colon, value = line.partition(":")
-        name = name.rstrip(" \t")
-        if len(line) > MAX_LINE:
-            problem = "Header line too long"
-        elif not colon or not is_token(name):
-            problem = "Invalid header line"
-        else:
-            append(name, value.strip(" \t"))
-    if problem is not None:
-        raise ParseError(400, problem)
+    if len(found) != expected:
+        raise ParseError(400, "Invalid header line")
+    if len(lines) > MAX_LINE and any(len(line) > MAX_LINE for line in lines.split("\r\n")):
+        raise ParseError(400, "Header line too long")
 
 
 def salvage(data: bytes) -> Request | None:
     """What can be understood of a request whose framing is broken, None when nothing can be answered."""
-    lines = _decode(data[:MAX_MESSAGE]).replace("\r\n", "\n").replace("\r", "\n").split("\n\n")[0].split("\n")
+    text = _decode(data[:MAX_MESSAGE]).replace("\r\n", "\n").replace("\r", "\n").partition("\n\n")[0]
+    start, _, rest = text.partition("\n")
     try:
-        message = _parse_start(lines[0])
+        message = _parse_start(start)
     except ParseError:
         return None
-    if not isinstance(message, Request) or len(lines[0]) > MAX_LINE:
+    if not isinstance(message, Request):
         return None
-    for line in lines[1:MAX_HEADERS]:
-        name, colon, value = line.partition(":")
-        name = name.rstrip(" \t")
-        if colon and is_token(name) and len(line) <= MAX_LINE:
-            message.headers.append_wire(name, value.strip(" \t"))
+    found = _HEADER_LINE.findall(_SALVAGED_FOLD.sub(" ", rest))
+    message.headers.extend_wire([line for line in found if len(line[1]) <= MAX_LINE][:MAX_HEADERS])
     return message
 
 
@@ -201,10 +202,13 @@ def validate_request(request: Request) -> None:
     """Check a request: `validate`, and that CSeq names the request's method (RFC 3261 §8.1.1.5).
 
     Raises:
-        ParseError: 400 naming the header, with the request as `partial`.
+        ParseError: 400 naming the header, or 501 for an unknown method, with the request as `partial`.
     """
     validate(request)
     if request.cseq.method != request.method:
+        # RFC 4475 §3.1.2.18: that the method is unknown says more than that CSeq names another.
+        if request.method not in KNOWN_METHODS:
+            raise ParseError(501, "Not Implemented", request)
         raise ParseError(400, "CSeq method mismatch", request)
 
 
@@ -214,9 +218,6 @@ def _check_call_id(call_id: str) -> None:
 
 
 def _check_singles(headers: Headers) -> None:
-    seen: set[str] = set()
-    for key in headers.keys():  # noqa: SIM118 - Headers iterates over (name, value)
+    for key in headers.repeated():
         if key in _SINGLE:
-            if key in seen:
-                raise ParseError(400, f"Repeated {key}")
-            seen.add(key)
+            raise ParseError(400, f"Repeated {header_key(key)[1]}")

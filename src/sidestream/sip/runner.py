@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
+from dataclasses import dataclass
 
 from sidestream.sip.events import SipEvent
 from sidestream.sip.hop import Hop, Outgoing
@@ -43,19 +44,36 @@ class Transaction(ABC):
         """It is Terminated: forget it."""
 
 
+@dataclass(slots=True)
+class LayerCounts:
+    """What the layer met that its user does not hear of.
+
+    Attributes:
+        malformed: messages that were refused or dropped because they could not be read.
+        stray_responses: responses that belong to no transaction.
+        overload: requests refused for there being too many transactions.
+    """
+
+    malformed: int = 0
+    stray_responses: int = 0
+    overload: int = 0
+
+
 class Runner:
     """What all transactions share: the timers, the outbox and the queue of events.
 
     Attributes:
         events: what the user has not heard yet.
         outbox: what the driver has not sent yet.
+        counts: what neither hears of.
     """
 
-    __slots__ = ("_durations", "_profile", "_schedule", "events", "outbox")
+    __slots__ = ("_durations", "_profile", "_schedule", "counts", "events", "outbox")
 
     def __init__(self, profile: TimerProfile) -> None:
         self.events: deque[SipEvent] = deque()
         self.outbox: list[Outgoing] = []
+        self.counts = LayerCounts()
         self._profile = profile
         self._schedule: Schedule[tuple[Transaction, Timer]] = Schedule()
         self._durations = {reliable: _durations(profile, reliable=reliable) for reliable in (False, True)}
@@ -157,6 +175,7 @@ def _durations(profile: TimerProfile, *, reliable: bool) -> dict[Timer, float]:
         Timer.L: profile.timer_l,
         Timer.M: profile.timer_m,
         Timer.TRYING: profile.trying_after,
+        Timer.LATE_TRYING: profile.late_trying,
         Timer.ACK_WAIT: long,
         Timer.CANCEL_WAIT: long,
         Timer.ABANDONED: long,

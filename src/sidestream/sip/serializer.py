@@ -13,7 +13,7 @@ def serialize(message: Message) -> bytes:
         start = f"SIP/2.0 {message.status:03d} {message.reason}"
     if "\r" in start or "\n" in start:
         raise ValueError("line break in the start line")
-    lines = [start]
-    lines.extend(f"{name}: {value}" for name, value in message.headers if name != "Content-Length")
+    lines = [start, *message.headers.lines_without("Content-Length")]
     lines.append(f"Content-Length: {len(message.body)}\r\n\r\n")
-    return "\r\n".join(lines).encode("utf-8", "surrogateescape") + message.body
+    # What is no character (a lone surrogate) cannot be on the wire.
+    return "\r\n".join(lines).encode("utf-8", "replace") + message.body

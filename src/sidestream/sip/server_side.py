@@ -113,7 +113,8 @@ class ServerSide:
         if transaction is not None:
             self.runner.apply(transaction, Input.RECEIVED_AGAIN, now)
             return
-        if len(self) >= self._limit and (request.to_tag is None or len(self) >= 2 * self._limit):
+        if self._overloaded(request):
+            self.runner.counts.overload += 1
             overload = Refusal(503, headers=(("Retry-After", str(RETRY_AFTER_S)),))
             self.refuse_alone(request, overload, source)
         elif request.method == "CANCEL":
@@ -121,10 +122,15 @@ class ServerSide:
         else:
             self._receive_new(request, match, source, now)
 
+    def _overloaded(self, request: Request) -> bool:
+        """Too many transactions to begin a call; twice as many to take any request."""
+        begins = request.to_tag is None and request.method != "CANCEL"
+        return len(self) >= (self._limit if begins else 2 * self._limit)
+
     def respond(self, key: ServerKey, response: Response, now: float) -> None:
         """See `TransactionLayer.respond`."""
         transaction = self._by_key.get(key)
-        if transaction is None:
+        if transaction is None or _is_forbidden(response, transaction):
             return
         cause = _input(response)
         move = transaction.machine.move(transaction.state, cause)
@@ -156,15 +162,16 @@ class ServerSide:
     def refuse_alone(self, request: Request, refusal: Refusal, source: Source) -> None:
         """Answer without a transaction, as often as the request comes (RFC 3261 §8.2.7).
 
-        What cannot be answered, because its Via cannot be read or it is an ACK, is dropped.
+        What cannot be answered, because it has no Via or is an ACK, is dropped.
         """
-        if request.method == "ACK":
+        if request.method == "ACK" or "Via" not in request.headers:
             return
         try:
-            via = stamp_via(request, source)
+            hop = response_hop(stamp_via(request, source), source)
         except ParseError:
-            return
-        self.runner.send(serialize(_refusal_to(request, refusal)), response_hop(via, source))
+            # A Via that cannot be read goes back as it came, to where it came from.
+            hop = source.hop
+        self.runner.send(serialize(_refusal_to(request, refusal)), hop)
 
     def forget(self, transaction: ServerTransaction) -> None:
         """Take a transaction out of the books."""
@@ -225,6 +232,13 @@ class ServerSide:
 def _acknowledges(ack: Request, invite: ServerTransaction) -> bool:
     """An ACK of RFC 2543 belongs to the INVITE whose answer bore its To tag (RFC 3261 §17.2.3)."""
     return len(invite.match) == 3 or invite.to_tag is None or ack.to_tag == invite.to_tag
+
+
+def _is_forbidden(response: Response, transaction: ServerTransaction) -> bool:
+    """RFC 4320 §4: what a request other than INVITE is not answered with, as it does harm."""
+    if transaction.machine is INVITE_SERVER or (response.status >= 200 and response.status != 408):
+        return False
+    return response.status != 100 or not transaction.hop.reliable
 
 
 def _input(response: Response) -> Input:

@@ -41,6 +41,15 @@ class TimerProfile:
         return self.t1
 
     @property
+    def late_trying(self) -> float:
+        """Age at which timer E reaches T2: from then on a 100 spares retransmissions (RFC 4320 §4.1)."""
+        age, interval = 0.0, self.timer_e
+        while interval < self.t2:
+            age += interval
+            interval *= 2
+        return age
+
+    @property
     def timer_f(self) -> float:
         """Non-INVITE transaction timeout."""
         return 64 * self.t1

@@ -42,7 +42,7 @@ class Input(Enum):
 
 
 class Timer(Enum):
-    """The timers of RFC 3261 §17 (table 4) and RFC 6026, and five the RFC describes without a letter."""
+    """The timers of RFC 3261 §17 (table 4) and RFC 6026, and six that RFCs describe without a letter."""
 
     A = "timer A"
     B = "timer B"
@@ -57,6 +57,7 @@ class Timer(Enum):
     L = "timer L"
     M = "timer M"
     TRYING = "200 ms"  # §17.2.1: 100 unless the TU answers within 200 ms
+    LATE_TRYING = "timer E at T2"  # RFC 4320 §4.1: by then a request other than INVITE gets its 100
     RESEND_2XX = "2xx retransmission"  # §13.3.1.4: T1 doubling to T2, on every transport
     ACK_WAIT = "64*T1 without ACK"  # §13.3.1.4
     CANCEL_WAIT = "64*T1 after CANCEL"  # §9.1
@@ -228,14 +229,15 @@ INVITE_SERVER = Machine(
     },
 )
 
-_SERVER_FINAL = Move(_S.COMPLETED, (_D.SEND,), (_T.J,), (_T.ABANDONED,))
+_SERVER_FINAL = Move(_S.COMPLETED, (_D.SEND,), (_T.J,), (_T.ABANDONED, _T.LATE_TRYING))
 
 NON_INVITE_SERVER = Machine(
-    # RFC 3261 §17.2.2
+    # RFC 3261 §17.2.2, RFC 4320
     "non-INVITE server transaction",
-    Move(_S.TRYING, (_D.PASS,), (_T.ABANDONED,)),
+    Move(_S.TRYING, (_D.PASS,), (_T.ABANDONED, _T.LATE_TRYING)),
     {
-        (_S.TRYING, _I.ANSWER_1XX): Move(_S.PROCEEDING, (_D.SEND,)),
+        (_S.TRYING, _T.LATE_TRYING): Move(_S.PROCEEDING, (_D.SEND_100,)),
+        (_S.TRYING, _I.ANSWER_1XX): Move(_S.PROCEEDING, (_D.SEND,), (), (_T.LATE_TRYING,)),
         (_S.TRYING, _I.ANSWER_2XX): _SERVER_FINAL,
         (_S.TRYING, _I.ANSWER_FAILURE): _SERVER_FINAL,
         (_S.TRYING, _T.ABANDONED): _END,

@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
-from sidestream.sip.admission import Admission, Refusal
+from sidestream.sip.admission import BODIES, Admission, Refusal
 from sidestream.sip.client_side import ClientSide
 from sidestream.sip.errors import ParseError
 from sidestream.sip.events import ClientKey, ServerKey, SipEvent
 from sidestream.sip.hop import Hop, LocalAddresses, Outgoing, Source
 from sidestream.sip.message import Message, Request, Response
 from sidestream.sip.parser import parse_message, validate, validate_request
-from sidestream.sip.runner import Runner
+from sidestream.sip.runner import LayerCounts, Runner
 from sidestream.sip.server_side import ServerSide
 from sidestream.sip.timers import TimerProfile
 
 MAX_TRANSACTIONS = 20_000
 """Server transactions before new calls are refused: 32 s of 300 calls per second with their requests."""
-
-
-@dataclass(slots=True)
-class LayerCounts:
-    """What the layer met that its user does not hear of.
-
-    Attributes:
-        malformed: messages that were refused or dropped because they could not be read.
-        stray_responses: responses that belong to no transaction.
-    """
-
-    malformed: int = 0
-    stray_responses: int = 0
 
 
 class TransactionLayer:
@@ -45,6 +31,7 @@ class TransactionLayer:
         allowed_methods: methods that reach the user; others get 405 or 501.
         supported: option tags, lower-cased, that a request may require; others get 420.
         max_transactions: server transactions before new calls get 503.
+        bodies: media types understood, by method; others get 415. A method that is not named takes any.
     """
 
     def __init__(
@@ -56,11 +43,17 @@ class TransactionLayer:
         allowed_methods: frozenset[str],
         supported: frozenset[str],
         max_transactions: int = MAX_TRANSACTIONS,
+        bodies: Mapping[str, frozenset[str]] = BODIES,
     ) -> None:
         self._runner = Runner(profile)
         self._clients = ClientSide(self._runner, local, branch)
-        self._servers = ServerSide(self._runner, Admission(allowed_methods, supported), max_transactions)
-        self.counts = LayerCounts()
+        admission = Admission(allowed_methods, supported, bodies)
+        self._servers = ServerSide(self._runner, admission, max_transactions)
+
+    @property
+    def counts(self) -> LayerCounts:
+        """What was met that no event tells."""
+        return self._runner.counts
 
     @property
     def client_count(self) -> int:
@@ -88,7 +81,7 @@ class TransactionLayer:
             self.receive_malformed(error, source)
             return
         if not self._clients.receive(message, source, now):
-            self.counts.stray_responses += 1
+            self._runner.counts.stray_responses += 1
 
     def receive_bytes(self, data: bytes, source: Source, now: float) -> None:
         """Take in one datagram; one of line breaks only is a keep-alive and says nothing (RFC 5626 §4.4)."""
@@ -103,7 +96,7 @@ class TransactionLayer:
 
     def receive_malformed(self, error: ParseError, source: Source) -> None:
         """Answer what the parser refused, when enough of it is a request (RFC 3261 §8.2, §16.3)."""
-        self.counts.malformed += 1
+        self._runner.counts.malformed += 1
         if error.partial is not None:
             self._servers.refuse_alone(error.partial, Refusal(error.status, error.reason), source)
 
@@ -143,7 +136,8 @@ class TransactionLayer:
     def respond(self, key: ServerKey, response: Response, now: float) -> None:
         """Answer a request. A 2xx to INVITE is re-sent until `confirm_2xx` (RFC 3261 §13.3.1.4).
 
-        An answer after the final one, or to a transaction that is over, has no effect.
+        An answer after the final one, or to a transaction that is over, has no effect; nor has, for another
+        request than INVITE, what RFC 4320 §4 forbids: 408, and provisional responses but a late 100.
         """
         self._servers.respond(key, response, now)
 

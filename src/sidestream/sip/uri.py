@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv6Address
 from urllib.parse import unquote_to_bytes
 
 from sidestream.sip.errors import ParseError
@@ -158,11 +159,20 @@ def _parse_uri_params(text: str) -> dict[str, str | None]:
         return params
     for piece in text.split(";"):
         name, equals, value = piece.partition("=")
-        name = name.lower()
+        name = _plain_name(name)
         if _PARAM.match(name) is None or name in params or (equals and _PARAM.match(value) is None):
             raise ParseError(400, "Invalid URI parameter")
         params[name] = value if equals else None
     return params
+
+
+def _plain_name(name: str) -> str:
+    """A parameter's name by which it is known: `%6C%72` is `lr` (RFC 3261 §19.1.4, RFC 4475 §3.1.1.3)."""
+    if "%" in name:
+        plain = unquote_to_bytes(name).decode("latin-1")
+        if _PARAM.match(plain) is not None and "%" not in plain:
+            return plain.lower()
+    return name.lower()
 
 
 def parse_hostport(text: str, field_name: str) -> tuple[str, int | None]:
@@ -180,9 +190,17 @@ def parse_hostport(text: str, field_name: str) -> tuple[str, int | None]:
     else:
         host, mark, port_text = text.partition(":")
         colon = bool(mark)
-    if len(host) > 255 or _HOST.match(host) is None:
+    if len(host) > 255 or _HOST.match(host) is None or (host[0] == "[" and not _is_ipv6(host[1:-1])):
         raise ParseError(400, f"Invalid {field_name} host")
     return host, parse_digits(port_text, f"{field_name} port", 65535) if colon else None
+
+
+def _is_ipv6(address: str) -> bool:
+    try:
+        IPv6Address(address)
+    except ValueError:
+        return False
+    return True
 
 
 def bare_host(host: str) -> str:
