@@ -16,8 +16,14 @@ from sidestream.call.commands import (
 )
 from sidestream.call.events import RequestArrived, TimerName
 from sidestream.call.facts import Fact
-from sidestream.call.leg import Leg
-from sidestream.call.messages import attach_session, dress_request, dressed_response
+from sidestream.call.leg import Leg, OwedAck
+from sidestream.call.messages import (
+    attach_session,
+    carry_body,
+    contact_value,
+    dress_request,
+    dressed_response,
+)
 from sidestream.call.participants import callee_of, caller_of
 from sidestream.call.pending import Attempt, Crossing, Pending
 from sidestream.call.record import CallSnapshot, LegRecord
@@ -29,7 +35,8 @@ from sidestream.errors import StateError
 from sidestream.sdp.model import Origin, SessionDescription
 from sidestream.sip.dialog import Dialog
 from sidestream.sip.events import ServerKey
-from sidestream.sip.message import Headers, Request, Response
+from sidestream.sip.hop import Hop
+from sidestream.sip.message import Headers, Message, Request, Response
 
 MAX_REMEMBERED_ACKS: Final = 8
 """ACKs kept for 2xx that arrive again: two INVITEs per side within the 32 s of re-sending are unusual."""
@@ -49,11 +56,15 @@ class CallContext:
         self.invite = invite
         self.caller = self._leg(Side.A, setup.caller)
         self.callee = self._leg(Side.B, setup.callee)
+        self.caller.begin_as_server(invite.request, contact_value(setup.identity, invite.source.transport))
+        self.caller.hear(invite.request, invite.source)
         self.state = CallState.NEW
         self.attempt: Attempt | None = None
         self.attempts: list[Attempt] = []
         self.pending: dict[int, Pending] = {}
         self.acks: dict[tuple[int, str], SendAck] = {}
+        self.open: dict[ServerKey, Request] = {invite.key: invite.request}
+        """Requests of both parties that have no final response yet."""
         self.timers: set[TimerName] = set()
         self.bridged = False
         self.rang_at: datetime | None = None
@@ -131,12 +142,17 @@ class CallContext:
         self.order(SendRequest(side, request, next_hop, number))
         return number
 
+    def dressed(
+        self, request: Request, source: Headers | None = None, session: SessionDescription | None = None
+    ) -> Request:
+        """Complete a request by what the policy passes from `source`, our name, and the body."""
+        return dress_request(request, self.setup.identity, self.setup.headers, source, session)
+
     def create_request(
         self, leg: Leg, method: str, source: Headers | None = None, session: SessionDescription | None = None
     ) -> Request:
         """Make a request within a leg's dialog, with what the policy passes from `source`."""
-        request = _dialog_of(leg).create_request(method)
-        return dress_request(request, self.setup.identity, self.setup.headers, source, session)
+        return self.dressed(_dialog_of(leg).create_request(method), source, session)
 
     def respond(
         self,
@@ -147,9 +163,10 @@ class CallContext:
         phrase: str | None = None,
         source: Headers | None = None,
         session: SessionDescription | None = None,
+        body_of: Message | None = None,
         extra: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        """Answer a request of a leg's party.
+        """Answer a request of a leg's party; one that has its final response already gets no other.
 
         Args:
             leg: The leg that the request came on.
@@ -158,9 +175,14 @@ class CallContext:
             phrase: Reason phrase; None for the registered one.
             source: Headers of the other side's response; what the policy passes is copied.
             session: Body.
+            body_of: Message whose body is passed on as it is.
             extra: Further headers, which take the place of copied ones.
         """
         key, request = arrived
+        if key not in self.open:
+            return
+        if status >= 200:
+            del self.open[key]
         response = dressed_response(request, status, phrase, leg.local_tag, self.setup.identity)
         if source is not None:
             self.setup.headers.copy(source, response.headers)
@@ -170,6 +192,8 @@ class CallContext:
             response.headers.set("Contact", leg.dialog.contact)
         if session is not None:
             attach_session(response, session)
+        elif body_of is not None:
+            carry_body(body_of, response)
         self.order(Respond(key, response))
 
     def retry_soon(self) -> tuple[tuple[str, str], ...]:
@@ -179,25 +203,25 @@ class CallContext:
     def acknowledge(
         self,
         leg: Leg,
-        response_to: tuple[int, str, int],
+        owed: OwedAck,
         session: SessionDescription | None = None,
-        dialog: Dialog | None = None,
+        *,
+        stray: tuple[Dialog, Hop] | None = None,
     ) -> None:
         """Send the ACK for a 2xx, and keep it for when that 2xx arrives again (RFC 3261 13.2.2.4).
 
         Args:
             leg: The leg that answered.
-            response_to: Request id, the peer's tag and the INVITE's CSeq number.
+            owed: The 2xx.
             session: The answer to a delayed offer.
-            dialog: The dialog, when it is not the leg's own.
+            stray: Dialog and way of a 2xx that is not the leg's own.
         """
-        request_id, to_tag, cseq = response_to
-        chosen = dialog or _dialog_of(leg)
-        ack = dress_request(chosen.create_ack(cseq), self.setup.identity, self.setup.headers, None, session)
-        order = SendAck(leg.side, ack, NextHop(chosen.next_hop_uri(), (), leg.heard_from))
+        dialog, hop = stray or (_dialog_of(leg), leg.heard_from)
+        ack = self.dressed(dialog.create_ack(owed.cseq), None, session)
+        order = SendAck(leg.side, ack, NextHop(dialog.next_hop_uri(), (), hop))
         while len(self.acks) >= MAX_REMEMBERED_ACKS:
             del self.acks[next(iter(self.acks))]
-        self.acks[request_id, to_tag] = order
+        self.acks[owed.request_id, owed.to_tag] = order
         self.order(order)
 
     def acknowledge_again(self, request_id: int, response: Response) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from sidestream.call.commands import NextHop, UpdateLegMedia
 from sidestream.call.facts import HeaderList, Participant
+from sidestream.call.headers_policy import end_to_end
 from sidestream.call.setup import LegSetup
 from sidestream.call.side import Side
 from sidestream.call.state import LegPhase, checked_leg_move
@@ -61,7 +62,9 @@ class Farewell:
     headers: Headers | None = None
     """Of the message that ended the other side; what the policy passes goes on with ours."""
     reason: str | None = None
-    """`Reason` header value when `headers` brings none."""
+    """`Reason` header value of a BYE or CANCEL when `headers` brings none."""
+    extra: HeaderList = ()
+    """Further headers of the final response."""
 
 
 @dataclass(slots=True)
@@ -98,6 +101,12 @@ class Leg:
             StateError: The move is not in the table.
         """
         self.phase = checked_leg_move(self.phase, phase)
+
+    def begin_as_server(self, invite: Request, contact: str) -> None:
+        """The party sent us its first INVITE (RFC 3261 12.1.1)."""
+        self.dialog = Dialog.from_invite_uas(invite, self.local_tag, contact)
+        self.headers = tuple(end_to_end(invite.headers))
+        self.move(LegPhase.INVITED)
 
     def begin_anew(self) -> None:
         """Forget the peer that was given up: the next one gets a new dialog and a new session."""

@@ -4,12 +4,24 @@ from dataclasses import replace
 
 from sidestream.call.headers_policy import HeaderPolicy
 from sidestream.call.setup import ALLOWED_METHODS, ServerIdentity
+from sidestream.sdp.errors import NegotiationError
 from sidestream.sdp.model import SessionDescription
 from sidestream.sdp.serializer import serialize
 from sidestream.sip.builder import response_to
 from sidestream.sip.dialog import MAX_FORWARDS
-from sidestream.sip.message import Headers, Request, Response
+from sidestream.sip.grammar import quote
+from sidestream.sip.message import Headers, Message, Request, Response
 from sidestream.sip.uri import OpaqueUri, SipUri, parse_uri
+
+BODY_HEADERS = (
+    "Content-Type",
+    "Content-Disposition",
+    "Content-Encoding",
+    "Content-Language",
+    "MIME-Version",
+    "Info-Package",
+)
+"""Headers that belong to a body and cross with it."""
 
 ALLOW = ", ".join(sorted(ALLOWED_METHODS))
 
@@ -74,6 +86,22 @@ def attach_session(message: Request | Response, session: SessionDescription) -> 
     """Put a session description into a message."""
     message.headers.set("Content-Type", "application/sdp")
     message.body = serialize(session)
+
+
+def warning_value(error: NegotiationError) -> str:
+    """The `Warning` value that explains a 488 (RFC 3261 20.43), with a pseudonym for our host."""
+    return f"{int(error.warning)} gateway {quote(str(error))}"
+
+
+def carry_body(source: Message, target: Message) -> None:
+    """Pass a body on as it is, with the headers that say what it is (RFC 3261 20.11 to 20.15, RFC 6086 4)."""
+    if not source.body:
+        return
+    for name in BODY_HEADERS:
+        value = source.headers.get(name)
+        if value is not None:
+            target.headers.set(name, value)
+    target.body = source.body
 
 
 def dressed_response(

@@ -32,7 +32,7 @@ class Attempt:
     previews: dict[str, SessionDescription] = field(default_factory=dict)
     """Answers told ahead of time in provisional responses, by the peer's tag."""
     given_up: bool = False
-    """Cancelled: whatever it answers, the call goes on without it."""
+    """Cancelled, or answered by another fork: whatever it answers, the call goes on without it."""
     ended_at: datetime | None = None
     status: int | None = None
     detail: str = ""
@@ -58,8 +58,8 @@ class Crossing:
     """As it was passed on; an UPDATE may cross as an INVITE."""
     exchange: Exchange | None = None
     """The offer that it brought."""
-    answered: bool = False
-    """Whether its sender has a final response."""
+    cancelled: bool = False
+    """Whether its sender gave it up."""
 
     @property
     def renegotiates(self) -> bool:

@@ -1,0 +1,155 @@
+"""The peers of the route, tried one after the other (RFC 3261 8.1, 16.6, 16.7; RFC 3263 4.3).
+
+Another peer is tried when one is out of reach, silent or broken (`FAILOVER`), and only while the caller has
+heard nothing: once a provisional response was relayed, the caller hears of *this* callee, and the failure is
+passed on. A peer that is busy, declines or does not know the number has decided, and no other is asked.
+"""
+
+from typing import Final
+
+from sidestream.call.body import BodyError, session_of
+from sidestream.call.commands import NextHop
+from sidestream.call.context import CallContext
+from sidestream.call.events import TimerName
+from sidestream.call.exchange import offer_on, open_exchange
+from sidestream.call.facts import CallStarted, PeerTried
+from sidestream.call.giving_up import cancel_attempt, give_up
+from sidestream.call.headers_policy import end_to_end
+from sidestream.call.leg import Exchange
+from sidestream.call.messages import contact_value, dress_request, first_invite, target_uri, warning_value
+from sidestream.call.pending import Attempt
+from sidestream.call.setup import PeerHop
+from sidestream.call.side import Side
+from sidestream.call.state import CallState, LegPhase
+from sidestream.call.teardown import end, settle
+from sidestream.call.verdict import RULES, EndedBy, ResultClass, Slug, slug_of_status
+from sidestream.sdp.errors import NegotiationError, SdpError
+from sidestream.sip.hop import Transport
+from sidestream.sip.message import Response
+from sidestream.sip.uri import SipUri
+
+FAILOVER: Final = frozenset({408, 500, 502, 503, 504})
+"""Statuses that say something about the peer and not about the callee: another peer may do better.
+408 stands for silence and 503 for a transport failure too (RFC 3261 8.1.3.1)."""
+
+OURS_INSTEAD: Final = frozenset({Slug.PEER_WANTS_CREDENTIALS, Slug.REDIRECTED})
+"""Failures whose status is between the peer and us: a challenge or a redirection is not for the caller."""
+
+_BY_CALLEE: Final = frozenset({ResultClass.UNANSWERED, ResultClass.REJECTED})
+
+
+def begin(ctx: CallContext) -> None:
+    """Take the caller's INVITE in: try the first peer, or refuse it (RFC 3261 13.3.1, RFC 5621 3.1)."""
+    if not ctx.setup.peers:
+        end(ctx, Slug.NO_PEER)
+        return
+    try:
+        offer = session_of(ctx.invite.request)
+        exchange = None if offer is None else open_exchange(ctx, Side.A, offer)
+    except BodyError as error:
+        end(ctx, Slug.BODY_UNSUPPORTED, detail=_with_words(Slug.BODY_UNSUPPORTED, str(error)))
+    except NegotiationError as error:
+        warning = ("Warning", warning_value(error))
+        detail = _with_words(Slug.OFFER_NOT_ACCEPTABLE, str(error))
+        end(ctx, Slug.OFFER_NOT_ACCEPTABLE, extra=(warning,), detail=detail)
+    except SdpError as error:
+        detail = _with_words(Slug.OFFER_UNREADABLE, str(error))
+        end(ctx, Slug.OFFER_UNREADABLE, status=error.sip_status, detail=detail)
+    else:
+        ctx.move(CallState.CALLING)
+        headers = tuple(end_to_end(ctx.invite.request.headers))
+        ctx.report(CallStarted(ctx.at, ctx.caller.participant, ctx.callee.participant, headers))
+        _try_peer(ctx, exchange)
+
+
+def refused(ctx: CallContext, attempt: Attempt, response: Response) -> None:
+    """A peer gave a final response other than 2xx."""
+    del ctx.pending[attempt.request_id]
+    if attempt.given_up:
+        settle(ctx)
+        return
+    status = response.status
+    said = f"{status} {response.reason}".strip()
+    give_up(ctx, attempt, status, said)
+    if _try_another(ctx, status):
+        return
+    slug = slug_of_status(status)
+    detail = _with_words(slug, f"the peer said {said}")
+    by = EndedBy.CALLEE if RULES[slug].result in _BY_CALLEE else EndedBy.GATEWAY
+    if slug in OURS_INSTEAD:
+        end(ctx, slug, headers=response.headers, detail=detail, ended_by=by)
+        return
+    end(
+        ctx, slug, status=status, phrase=response.reason, headers=response.headers, detail=detail, ended_by=by
+    )
+
+
+def unreached(ctx: CallContext, attempt: Attempt, slug: Slug) -> None:
+    """A peer was silent (RFC 3261 17.1.1.2) or could not be sent to (17.1.4)."""
+    del ctx.pending[attempt.request_id]
+    if attempt.given_up:
+        settle(ctx)
+        return
+    rule = RULES[slug]
+    give_up(ctx, attempt, rule.status, "no response" if slug is Slug.PEER_TIMEOUT else "out of reach")
+    if not _try_another(ctx, rule.status):
+        end(ctx, slug)
+
+
+def rang_too_long(ctx: CallContext) -> None:
+    """The RING timer fired: the peer that rings is given up, one that never rang makes room for the next."""
+    attempt = ctx.attempt
+    if attempt is None or ctx.state not in {CallState.CALLING, CallState.RINGING}:
+        return
+    slug = Slug.NO_ANSWER if ctx.state is CallState.RINGING else Slug.PEER_TIMEOUT
+    cancel_attempt(ctx, attempt, RULES[slug].reason, "no answer in time")
+    if not _try_another(ctx, 408):
+        end(ctx, slug)
+
+
+def _try_another(ctx: CallContext, status: int) -> bool:
+    """Try the next peer, if there is one and it may be tried."""
+    exchange = ctx.attempt.exchange if ctx.attempt else None
+    ctx.callee.begin_anew()
+    if (
+        ctx.state is not CallState.CALLING
+        or status not in FAILOVER
+        or len(ctx.attempts) >= len(ctx.setup.peers)
+    ):
+        return False
+    if exchange is not None:
+        exchange = offer_on(ctx, Side.A, exchange.offer)
+    _try_peer(ctx, exchange)
+    return True
+
+
+def _try_peer(ctx: CallContext, exchange: Exchange | None) -> None:
+    """Send an INVITE to the next peer, with the offer when there is one."""
+    number = len(ctx.attempts)
+    peer = ctx.setup.peers[number]
+    setup, callee, original = ctx.setup, ctx.callee, ctx.invite.request
+    invite = first_invite(original, target_uri(original.uri, peer.uri), setup.token(), callee.local_tag)
+    invite.headers.set("Contact", contact_value(setup.identity, _transport_to(peer)))
+    offer = exchange.relayed if exchange is not None else None
+    dress_request(invite, setup.identity, setup.headers, original.headers, offer)
+    attempt = Attempt(number + 1, peer, invite, ctx.next_request_id(), ctx.at, exchange)
+    ctx.attempt = attempt
+    ctx.attempts.append(attempt)
+    callee.move(LegPhase.INVITED)
+    ctx.report(PeerTried(ctx.at, attempt.number, peer.uri, invite.call_id))
+    ctx.set_timer(TimerName.RING, setup.limits.ring_timeout)
+    ctx.send(Side.B, invite, NextHop(peer.uri, peer.hops), attempt)
+
+
+def _transport_to(peer: PeerHop) -> Transport:
+    """The transport a peer is first tried on, as far as it is known before its name is resolved."""
+    if peer.hops:
+        return peer.hops[0].transport
+    uri = SipUri.parse(peer.uri)
+    if uri.scheme == "sips" or uri.transport == "tls":
+        return "tls"
+    return "tcp" if uri.transport == "tcp" else "udp"
+
+
+def _with_words(slug: Slug, words: str) -> str:
+    return f"{RULES[slug].sentence.rstrip('.')}: {words}."
