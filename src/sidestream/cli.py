@@ -1,0 +1,295 @@
+"""The command `sidestream`: arguments in, one function called, an exit code out.
+
+Exit codes: 0 good, 1 failed, 2 wrong use or configuration. What a command needs is imported when it runs, so
+that `--help` and `version` are quick.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from sidestream.config.load import Loaded
+
+GOOD: Final = 0
+FAILED: Final = 1
+WRONG_USE: Final = 2
+
+DEBUG: Final = "--debug"
+
+#: What is wrong with the words on the command line. typer hands its base class to nobody else.
+_USAGE_ERROR: Final = typer.BadParameter.__mro__[1]
+
+app = typer.Typer(
+    name="sidestream",
+    help="A self-hosted voice-integration gateway: SIP calls in, live media streams out.",
+    epilog="Exit codes: 0 good, 1 failed, 2 wrong use or configuration.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+class Role(StrEnum):
+    """Which processes `serve` runs."""
+
+    ALL = "all"
+    GATEWAY = "gateway"
+    CONTROL = "control"
+
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration, a YAML file.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON, for scripts.")]
+
+
+@app.callback()
+def _sidestream(
+    debug: Annotated[bool, typer.Option(DEBUG, help="Show the trace of an unexpected error.")] = False,
+) -> None:
+    """A self-hosted voice-integration gateway: SIP calls in, live media streams out."""
+    del debug  # taken from the command line before anything can fail
+
+
+def _examples(*commands: str) -> str:
+    """Return the examples of a command as the end of its help; the mark keeps their lines apart."""
+    return "\b\nExamples:\n" + "\n".join(f"  sidestream {command}" for command in commands)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.echo(f"sidestream: {message}", err=True)
+    raise typer.Exit(code)
+
+
+@app.command(
+    epilog=_examples("serve --config sidestream.yaml", "serve -c /etc/sidestream.yaml --role gateway")
+)
+def serve(
+    config: ConfigOption,
+    role: Annotated[
+        Role, typer.Option(help="`all` and `gateway` run the gateway; `control` is not available yet.")
+    ] = Role.ALL,
+) -> None:
+    """Run a gateway until SIGTERM or Ctrl-C.
+
+    Prints one line for each listening socket, then `ready`. SIGTERM drains: no new calls, and those there are
+    may go on for `drain_timeout`; a second one ends at once.
+    """
+    if role is Role.CONTROL:
+        _fail(
+            "the control process is not available in this version. Run --role gateway, or leave --role out",
+            WRONG_USE,
+        )
+    loaded = _load(config)
+    for warning in loaded.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    from sidestream.gateway.service import run  # noqa: PLC0415 - only this command runs a gateway
+
+    raise typer.Exit(run(loaded.configuration))
+
+
+def _load(config: Path) -> Loaded:
+    """Read a configuration; says what is wrong, a line for each, and ends with 2 when it can't be used."""
+    from sidestream.config.load import examine  # noqa: PLC0415 - quick start
+    from sidestream.config.problems import ConfigError  # noqa: PLC0415 - quick start
+
+    try:
+        return examine(config)
+    except ConfigError as error:
+        for problem in error.problems:
+            typer.echo(problem, err=True)
+        count = len(error.problems)
+        _fail(f"{config} has {count} problem{'s' if count > 1 else ''}; correct the file", WRONG_USE)
+
+
+@app.command(epilog=_examples("check --config sidestream.yaml", "check -c sidestream.yaml --json"))
+def check(config: ConfigOption, as_json: JsonOption = False) -> None:
+    """Validate a configuration: every error with its place, and what would be right.
+
+    Exits 2 when it is invalid; prints what it would set up when it is valid. What is probably not meant is a
+    warning.
+    """
+    if as_json:
+        _check_json(config)
+        return
+    loaded = _load(config)
+    from sidestream.config.summary import summary_lines  # noqa: PLC0415 - quick start
+
+    for warning in loaded.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    typer.echo(f"{config} is valid.")
+    for line in summary_lines(loaded.configuration):
+        typer.echo(line)
+
+
+def _check_json(config: Path) -> None:
+    from dataclasses import asdict  # noqa: PLC0415 - quick start
+
+    from sidestream.config.load import examine  # noqa: PLC0415 - quick start
+    from sidestream.config.problems import ConfigError  # noqa: PLC0415 - quick start
+    from sidestream.config.summary import summarize  # noqa: PLC0415 - quick start
+
+    try:
+        loaded = examine(config)
+    except ConfigError as error:
+        problems = [asdict(problem) for problem in error.problems]
+        _print_json({"file": str(config), "valid": False, "problems": problems, "warnings": []})
+        raise typer.Exit(WRONG_USE) from error
+    _print_json(
+        {
+            "file": str(config),
+            "valid": True,
+            "problems": [],
+            "warnings": [asdict(warning) for warning in loaded.warnings],
+            "summary": summarize(loaded.configuration),
+        }
+    )
+
+
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+@app.command(epilog=_examples("version", "version --json"))
+def version(as_json: JsonOption = False) -> None:
+    """Say which version this is, of the product and of its media engine."""
+    import platform  # noqa: PLC0415 - quick start
+
+    from sidestream import __version__, _media  # noqa: PLC0415 - only here
+
+    facts = {
+        "version": __version__,
+        "engine": _media.__version__,
+        "build": {
+            "python": platform.python_version(),
+            "system": platform.system().lower(),
+            "machine": platform.machine(),
+        },
+    }
+    if as_json:
+        _print_json(facts)
+        return
+    typer.echo(f"sidestream {__version__}")
+    typer.echo(f"engine {_media.__version__}")
+    typer.echo(f"python {platform.python_version()} on {platform.system().lower()} {platform.machine()}")
+
+
+@app.command(epilog=_examples("listen", "listen --port 9443 --out recordings --ack"))
+def listen(  # noqa: PLR0913 - one parameter for each option
+    *,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="Port to listen on; 0: any free one.")
+    ] = 8443,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where recordings and certificates go.")] = Path(
+        "listen-output"
+    ),
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="SIDESTREAM_LISTEN_TOKEN", metavar="TOKEN", help="Bearer token that connections must have."
+        ),
+    ] = None,
+    ack: Annotated[bool, typer.Option("--ack", help="Acknowledge what is stored.")] = False,
+    name: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A further name in the certificate.")
+    ] = None,
+    tls: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the certificates are; DIR of --out without it.")
+    ] = None,
+    streams: Annotated[
+        int | None, typer.Option(min=1, metavar="NUMBER", help="End after so many streams.")
+    ] = None,
+    no_media: Annotated[
+        bool, typer.Option("--no-media", help="Leave payloads out of the transcript.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the verdicts.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Receive media streams, for development: TLS, a WAV file for each call, every total verified.
+
+    Exits 0 when every stream was proven to be whole. Without --tls it makes a certificate authority of its
+    own, which an integration names under `ca`.
+    """
+    from sidestream.tools.listen import ListenOptions, listen_command  # noqa: PLC0415 - only this command
+
+    options = ListenOptions(
+        out=out,
+        host=host,
+        port=port,
+        token=token,
+        ack=ack,
+        quiet=quiet,
+        json=as_json,
+        no_media=no_media,
+        streams=streams,
+        names=tuple(name or ()),
+        tls=tls,
+    )
+    raise typer.Exit(listen_command(options))
+
+
+def main() -> NoReturn:
+    """Run the command and leave the process with its exit code."""
+    words = sys.argv[1:]
+    debug = DEBUG in words
+    # Wanted wherever it stands; the frame knows it before the name of the command only.
+    words = [word for word in words if word != DEBUG]
+    if not words:
+        typer.echo("sidestream: name a command. See 'sidestream --help'", err=True)
+        sys.exit(WRONG_USE)
+    try:
+        code = app(args=words, prog_name="sidestream", standalone_mode=False)
+    except KeyboardInterrupt:
+        code = _told("interrupted", FAILED)
+    except BrokenPipeError:
+        # The reader of our output went away; flushing it at the exit would fail once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = FAILED
+    except Exception as error:
+        if debug:
+            raise
+        code = _told(*_explained(error))
+    sys.exit(code if isinstance(code, int) else GOOD)
+
+
+def _told(message: str, code: int) -> int:
+    typer.echo(f"sidestream: {message}", err=True)
+    return code
+
+
+def _explained(error: Exception) -> tuple[str, int]:
+    """Return what to say about an error, and the exit code."""
+    from sidestream.errors import Fault, SidestreamError  # noqa: PLC0415 - only when something is wrong
+
+    if isinstance(error, _USAGE_ERROR):
+        return _usage(error), WRONG_USE
+    if isinstance(error, SidestreamError):
+        code = WRONG_USE if error.fault is Fault.OPERATOR else FAILED
+        return _sentence(str(error), error.hint), code
+    if isinstance(error, OSError):
+        place = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror or error}{place}", FAILED
+    text = str(error).partition("\n")[0]
+    return f"unexpected {type(error).__name__}: {text}. Run it with {DEBUG} to see where", FAILED
+
+
+def _sentence(message: str, hint: str) -> str:
+    return f"{message}. {hint}" if hint else message
+
+
+def _usage(error: Exception) -> str:
+    context = getattr(error, "ctx", None)
+    command = getattr(context, "command_path", None) or "sidestream"
+    message = " ".join(str(getattr(error, "format_message", error.__str__)()).split())
+    message = message.replace("Value error, ", "")
+    return f"{message}{'' if message.endswith(('.', '?')) else '.'} See '{command} --help'"
