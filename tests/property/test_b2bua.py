@@ -1,4 +1,4 @@
-"""Any order of events, sensible or not, ends a call in one verdict, and each request gets one final answer."""
+"""Any order of events, sensible or not, ends a call in one verdict; each request gets one final response."""
 
 from collections.abc import Callable
 
