@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "gateway": PROTOCOL | {"call", "config", "observe", "agent", "errors"},
     "control": frozenset({"config", "agent", "observe", "errors"}),
     "testing": PROTOCOL | {"errors", "gateway", "tools"},
-    "tools": PROTOCOL | {"errors", "config", "observe", "gateway"},
+    "tools": PROTOCOL | {"errors", "call", "config", "observe", "gateway"},
 }
 PURE_PACKAGES = PROTOCOL | {"call"}
 IMPURE_MODULES = frozenset(

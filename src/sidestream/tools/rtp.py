@@ -90,12 +90,16 @@ def unwrap(value: int, near: int, bits: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedFrame:
-    """Audio of one packet; `sequence` and `timestamp` are unwrapped, so they only grow in one source."""
+    """Audio of one packet; `sequence` and `timestamp` are unwrapped, so they only grow in one source.
+
+    `at` is when it came, in seconds of the clock that `RtpRecorder.receive` is given.
+    """
 
     sequence: int
     timestamp: int
     payload_type: int
     payload: bytes
+    at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -103,7 +107,8 @@ class RtpRecorder:
     """Collects what one RTP session received.
 
     `packets` counts every audio and event packet, `duplicates` those seen before, `disordered` those behind
-    a newer one, `malformed` what was no RTP, and `discarded` what came past the recorder's bound.
+    a newer one, `malformed` what was no RTP, and `discarded` what came past the recorder's bound. `jitter_ms`
+    is the interarrival jitter of audio (RFC 3550 section 6.4.1).
     """
 
     event_payload_type: int | None = None
@@ -114,13 +119,15 @@ class RtpRecorder:
     discarded: int = 0
     sources: list[int] = field(default_factory=list)
     digits: list[str] = field(default_factory=list)
+    jitter_ms: float = 0.0
+    _transit_ms: float | None = None
     _frames: dict[tuple[int, int], ReceivedFrame] = field(default_factory=dict)
     _seen: set[tuple[int, int]] = field(default_factory=set)
     _highest: dict[int, tuple[int, int]] = field(default_factory=dict)
     _last_event: tuple[int, int] | None = None
 
-    def receive(self, data: bytes) -> None:
-        """Take one datagram; what is no RTP is counted and otherwise ignored."""
+    def receive(self, data: bytes, at: float = 0.0) -> None:
+        """Take one datagram that came at `at` seconds; what is no RTP is counted and otherwise ignored."""
         try:
             packet = parse_rtp(data)
         except RtpError:
@@ -129,6 +136,7 @@ class RtpRecorder:
         self.packets += 1
         if packet.ssrc not in self._highest:
             self.sources.append(packet.ssrc)
+            self._transit_ms = None
             self._highest[packet.ssrc] = (packet.sequence, packet.timestamp)
         sequence, timestamp = self._unwrapped(packet)
         key = (packet.ssrc, sequence)
@@ -141,7 +149,10 @@ class RtpRecorder:
             if packet.payload_type == self.event_payload_type:
                 self._hear_event(packet)
             else:
-                self._frames[key] = ReceivedFrame(sequence, timestamp, packet.payload_type, packet.payload)
+                self._measure(timestamp, at)
+                self._frames[key] = ReceivedFrame(
+                    sequence, timestamp, packet.payload_type, packet.payload, at
+                )
 
     def _unwrapped(self, packet: RtpPacket) -> tuple[int, int]:
         near_sequence, near_timestamp = self._highest[packet.ssrc]
@@ -152,6 +163,12 @@ class RtpRecorder:
         else:
             self.disordered += 1
         return sequence, timestamp
+
+    def _measure(self, timestamp: int, at: float) -> None:
+        transit_ms = at * 1_000 - timestamp * 1_000 / CLOCK_RATE
+        if self._transit_ms is not None:
+            self.jitter_ms += (abs(transit_ms - self._transit_ms) - self.jitter_ms) / 16
+        self._transit_ms = transit_ms
 
     def _hear_event(self, packet: RtpPacket) -> None:
         press = (packet.ssrc, packet.timestamp)

@@ -32,10 +32,14 @@ class PortsExhaustedError(SidestreamError):
 
 @dataclass(frozen=True, slots=True)
 class SentFrame:
-    """One audio frame that was sent, by its RTP timestamp relative to the first slot of the session."""
+    """One audio frame that was sent, by its RTP timestamp relative to the first slot of the session.
+
+    `at` is when, in seconds of the event loop's clock.
+    """
 
     timestamp: int
     payload: bytes
+    at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -78,12 +82,13 @@ def bind_pair(host: str) -> tuple[socket.socket, socket.socket]:
 class _Receiver(asyncio.DatagramProtocol):
     def __init__(self, recorder: RtpRecorder | None) -> None:
         self._recorder = recorder
+        self._time = asyncio.get_running_loop().time
         self.datagrams = 0
 
     def datagram_received(self, data: bytes, _address: tuple[str | int, ...]) -> None:
         self.datagrams += 1
         if self._recorder is not None:
-            self._recorder.receive(data)
+            self._recorder.receive(data, self._time())
 
 
 @dataclass(slots=True)
@@ -188,7 +193,7 @@ class RtpSession:
         elif self._queue:
             payload = self._queue.popleft()
             self._send(self._format.payload_type, timestamp, payload, marker=not self._talking)
-            self.sent.append(SentFrame(timestamp, payload))
+            self.sent.append(SentFrame(timestamp, payload, asyncio.get_running_loop().time()))
             self._talking = True
         else:
             self._talking = False
