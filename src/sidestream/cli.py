@@ -238,6 +238,80 @@ def listen(  # noqa: PLR0913 - one parameter for each option
     raise typer.Exit(listen_command(options))
 
 
+@app.command(
+    epilog=_examples(
+        "call --to sip:+14155550199@127.0.0.1:5060 --play hello.wav --dtmf 12#",
+        "call --answer --listen-on udp://127.0.0.1:5080 --record heard.wav",
+        "call --to sip:busy@127.0.0.1:5060 --expect 486",
+    )
+)
+def call(  # noqa: PLR0913 - one parameter for each option
+    *,
+    to: Annotated[str | None, typer.Option(metavar="URI", help="Whom to call.")] = None,
+    answer: Annotated[bool, typer.Option("--answer", help="Wait for a call and answer it.")] = False,
+    listen_on: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Where the phone listens: udp:// or tcp://; port 0: any.")
+    ] = "udp://127.0.0.1:0",
+    sender: Annotated[
+        str, typer.Option("--from", metavar="NUMBER", help="User or number that it calls from.")
+    ] = "phone",
+    display_name: Annotated[str, typer.Option(metavar="NAME", help="Name that it calls with.")] = "",
+    play: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="WAV file to play (8,000 Hz); silence without it.")
+    ] = None,
+    record: Annotated[Path | None, typer.Option(metavar="FILE", help="WAV file for what is heard.")] = None,
+    codec: Annotated[str, typer.Option(metavar="NAME", help="PCMU or PCMA.")] = "PCMU",
+    header: Annotated[
+        list[str] | None, typer.Option(metavar="'NAME: VALUE'", help="A further header of the INVITE.")
+    ] = None,
+    dtmf: Annotated[str, typer.Option(metavar="KEYS", help="Keys to press.")] = "",
+    dtmf_at: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="When to press them, from the answer.")
+    ] = 0.5,
+    hold_at: Annotated[
+        float | None, typer.Option(min=0, metavar="SECONDS", help="When to put the far side on hold.")
+    ] = None,
+    hold_for: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="For how long.")] = 2.0,
+    duration: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="When to hang up; after the audio without it."),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="To wait for the answer, or for a call.")
+    ] = 60.0,
+    expect: Annotated[
+        int, typer.Option(min=200, max=699, metavar="STATUS", help="The final status that is wanted.")
+    ] = 200,
+    as_json: JsonOption = False,
+) -> None:
+    """Make or take one scripted call, for trying a trunk.
+
+    Exits 0 when the call went as asked: answered (or refused as expected) and all audio sent.
+    """
+    from sidestream.tools.call import CallOptions, call_command  # noqa: PLC0415 - only this command
+
+    options = CallOptions(
+        to=to,
+        answer=answer,
+        listen_on=listen_on,
+        sender=sender,
+        display_name=display_name,
+        play=play,
+        record=record,
+        codec=codec,
+        headers=tuple(header or ()),
+        dtmf=dtmf,
+        dtmf_at=dtmf_at,
+        hold_at=hold_at,
+        hold_for=hold_for,
+        duration=duration,
+        timeout=timeout,
+        expect=expect,
+        json=as_json,
+    )
+    raise typer.Exit(call_command(options))
+
+
 def main() -> NoReturn:
     """Run the command and leave the process with its exit code."""
     words = sys.argv[1:]
