@@ -1,8 +1,8 @@
 """The gateway's own file of ended calls: JSON lines, appended, rotated by size, never changed.
 
 Records wait in a bounded queue and a thread of their own writes them, so that a slow disk never holds up a
-call. A record that cannot be written stays in the queue and is tried again; only when the queue is full of such
-records is one given up, counted, and put into the log instead.
+call. A record that cannot be written stays in the queue and is tried again; only when the queue is full of
+such records is one given up, counted, and put into the log instead.
 """
 
 import os

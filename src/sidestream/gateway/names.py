@@ -1,10 +1,10 @@
-"""Names to addresses, for endpoints and for media, with a deadline and a list of forbidden ones."""
+"""Names to addresses, for endpoints and for media, with a deadline."""
 
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 from sidestream.errors import SidestreamError
@@ -17,23 +17,6 @@ CACHE_S: Final = 10.0
 
 CACHE_MAX: Final = 1000
 
-DENIED_NETWORKS: Final = tuple(
-    ip_network(text)
-    for text in (
-        "0.0.0.0/8",  # this host, under another name
-        "100.100.100.200/32",  # metadata service of a cloud
-        "169.254.0.0/16",  # link-local, with the metadata services of most clouds
-        "192.0.0.192/32",  # metadata service of a cloud
-        "224.0.0.0/4",
-        "255.255.255.255/32",
-        "::/128",
-        "fd00:ec2::254/128",  # metadata service of a cloud
-        "fe80::/10",
-        "ff00::/8",
-    )
-)
-"""Where no endpoint is: link-local, metadata services, multicast, and addresses that are none."""
-
 Lookup = Callable[[str], Awaitable[Sequence[str]]]
 Address = IPv4Address | IPv6Address
 
@@ -42,25 +25,12 @@ class NameNotResolvedError(SidestreamError):
     """A name has no address, or its resolver did not answer in time."""
 
 
-class AddressDeniedError(SidestreamError):
-    """Every address of a name is on the list of forbidden ones."""
-
-
 def numeric(host: str) -> Address | None:
     """Return the address that a host is, without brackets; None when it is a name."""
     try:
         return ip_address(host.strip("[]").partition("%")[0])
     except ValueError:
         return None
-
-
-def is_denied(address: Address) -> bool:
-    """Whether nothing may be connected to this address; an IPv4 address inside IPv6 counts as itself."""
-    if isinstance(address, IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is not None:
-            return is_denied(inner)
-    return any(address.version == network.version and address in network for network in DENIED_NETWORKS)
 
 
 @dataclass(slots=True)
@@ -73,7 +43,7 @@ class Names:
     """Looks names up; simultaneous questions for one name are asked once.
 
     Args:
-        lookup: asks the system's resolver; tests give another.
+        lookup: asks the system's resolver unless given.
     """
 
     def __init__(self, lookup: Lookup | None = None) -> None:
@@ -99,19 +69,6 @@ class Names:
         if not found:
             raise NameNotResolvedError(f"{host!r} has no address")
         return list(found)
-
-    async def allowed_addresses(self, host: str) -> list[str]:
-        """Return the addresses of a host that may be connected to.
-
-        Raises:
-            NameNotResolvedError: as `addresses`.
-            AddressDeniedError: none of them may.
-        """
-        found = await self.addresses(host)
-        allowed = [text for text in found if not is_denied(ip_address(text))]
-        if not allowed:
-            raise AddressDeniedError(f"{host!r} is {', '.join(found)}, where no endpoint may be")
-        return allowed
 
     def close(self) -> None:
         """Let go of questions that are still open."""

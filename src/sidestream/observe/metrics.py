@@ -130,7 +130,23 @@ SIP_MALFORMED: Final = _live_counter("sidestream_sip_malformed_total", "SIP mess
 SIP_STRAY_RESPONSES: Final = _live_counter(
     "sidestream_sip_stray_responses_total", "SIP responses that belong to no transaction."
 )
-SIP_TRANSACTIONS: Final = _gauge("sidestream_sip_transactions", "SIP transactions that live.", "role")
+SIP_TRANSACTIONS: Final = _gauge(
+    "sidestream_sip_transactions", "SIP transactions that live, those waiting out their timers included."
+)
+SIP_MESSAGES: Final = _live_counter(
+    "sidestream_sip_messages_total", "SIP messages and datagrams.", "direction", "transport"
+)
+SIP_UNREACHABLE: Final = _live_counter(
+    "sidestream_sip_unreachable_total", "Times that a SIP peer could not be reached."
+)
+SIP_DROPPED: Final = _live_counter("sidestream_sip_dropped_total", "SIP messages dropped at a bound.")
+SIP_HANDLER_FAILURES: Final = _live_counter(
+    "sidestream_sip_handler_failures_total", "SIP events whose handling raised an error of ours."
+)
+SIP_CONNECTIONS: Final = _gauge("sidestream_sip_connections", "Open SIP connections.", "transport")
+SIP_CONNECTIONS_CLOSED: Final = _live_counter(
+    "sidestream_sip_connections_closed_total", "SIP connections that ended, by reason.", "reason"
+)
 
 MEDIA_PORTS_IN_USE: Final = _gauge(
     "sidestream_media_ports_in_use", "UDP ports of legs, those in quarantine too."

@@ -1,0 +1,213 @@
+"""Who may call and where calls go: trunk by source address, route by number, limits by count and rate."""
+
+import random
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from sidestream.call.participants import called_number
+from sidestream.call.routing import (
+    PeerAddress,
+    Randomness,
+    Route,
+    TrunkSources,
+    first_route,
+    match_trunk,
+    order_peers,
+)
+from sidestream.call.setup import PeerHop
+from sidestream.call.verdict import Slug
+from sidestream.config.model import Account, Configuration, Peer, VoiceService
+from sidestream.gateway.names import numeric
+from sidestream.sip.hop import Source
+from sidestream.sip.message import Request
+
+RETRY_AFTER_S: Final[Mapping[Slug, int]] = {
+    Slug.CALL_LIMIT: 5,
+    Slug.RATE_LIMIT: 1,
+    Slug.DRAINING: 60,
+    Slug.NO_MEDIA_PORTS: 5,
+}
+"""What `Retry-After` says (RFC 3261 section 20.33), by the reason of a 503."""
+
+SOURCES_CACHED: Final = 10_000
+
+TrunkKey = tuple[str, str]
+"""Account and voice service."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """A call that may go on. It counts against the limits until `Admission.release`."""
+
+    account: Account
+    caller: VoiceService
+    callee: VoiceService
+    peers: tuple[PeerHop, ...]
+    """In the order to try them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A call that may not."""
+
+    slug: Slug
+    account: str = ""
+    trunk: str = ""
+    """The voice service that it came from, when that is known."""
+    detail: str = ""
+
+    @property
+    def retry_after(self) -> int | None:
+        """Seconds for `Retry-After`."""
+        return RETRY_AFTER_S.get(self.slug)
+
+
+class TokenBucket:
+    """Lets `rate` pass each second, and as many at once after a pause of a second."""
+
+    def __init__(self, rate: float, now: float) -> None:
+        self._rate = rate
+        self._burst = max(1.0, rate)
+        self._tokens = self._burst
+        self._at = now
+
+    def take(self, now: float) -> bool:
+        """Take one, if there is one; `now` is in monotonic seconds."""
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+
+class Admission:
+    """Decides about each new call.
+
+    Args:
+        configuration: trunks, routes and limits.
+        now: monotonic seconds.
+        randomness: draws among peers of one priority.
+    """
+
+    def __init__(
+        self, configuration: Configuration, now: float, randomness: Randomness | None = None
+    ) -> None:
+        self._limits = configuration.node.limits
+        self._bucket = TokenBucket(self._limits.calls_per_second, now)
+        self._randomness = randomness or random.SystemRandom()
+        self._accounts = {account.name: account for account in configuration.accounts}
+        self._routes = {account.name: _routes_of(account) for account in configuration.accounts}
+        self._sources = {
+            (account.name, service.name): _with_peers(
+                TrunkSources(service.name, account.name, service.trunk.match), service.trunk.peers, ()
+            )
+            for account, service in configuration.services()
+            if service.trunk is not None
+        }
+        self._matched: dict[tuple[str, int], TrunkSources | None] = {}
+        self._by_trunk: Counter[TrunkKey] = Counter()
+        self.calls = 0
+        """Admitted and not yet released."""
+        self.draining = False
+
+    def named_peers(self) -> list[tuple[TrunkKey, str]]:
+        """Peers whose addresses have to be looked up: trunk and URI."""
+        return [
+            (key, str(peer.uri))
+            for key in self._sources
+            for peer in self._trunk_peers(key)
+            if numeric(peer.uri.host) is None
+        ]
+
+    def learn_peers(self, key: TrunkKey, addresses: tuple[PeerAddress, ...]) -> None:
+        """Take what the named peers of a trunk resolved to; it replaces what was known."""
+        sources = _with_peers(self._sources[key], self._trunk_peers(key), addresses)
+        if sources != self._sources[key]:
+            self._sources[key] = sources
+            self._matched.clear()
+
+    def trunk_of(self, source: Source) -> TrunkSources | None:
+        """The trunk that a source address belongs to."""
+        place = (source.host, source.port)
+        if place not in self._matched:
+            if len(self._matched) >= SOURCES_CACHED:
+                self._matched.clear()
+            self._matched[place] = match_trunk(self._sources.values(), *place)
+        return self._matched[place]
+
+    def admit(self, invite: Request, source: Source, now: float) -> Admitted | Refused:
+        """Decide about an INVITE that begins a call; `now` is in monotonic seconds."""
+        trunk = self.trunk_of(source)
+        if trunk is None:
+            return Refused(Slug.UNKNOWN_TRUNK, detail=f"no trunk has the address {source.host}")
+        account = self._accounts[trunk.account]
+        slug = self._overload(trunk)
+        if slug is not None:
+            return Refused(slug, account.name, trunk.trunk)
+        called = called_number(invite)
+        route = first_route(self._routes[account.name], trunk.trunk, called)
+        if route is None:
+            return Refused(Slug.NO_ROUTE, account.name, trunk.trunk, f"no route for {called!r}")
+        caller, callee = account.service(trunk.trunk), account.service(route.target)
+        if caller is None or callee is None or callee.trunk is None or not callee.trunk.peers:
+            return Refused(Slug.NO_PEER, account.name, trunk.trunk)
+        if self._is_full(account.name, callee):
+            return Refused(
+                Slug.CALL_LIMIT, account.name, trunk.trunk, f"trunk {callee.name!r} has no free line"
+            )
+        if not self._bucket.take(now):
+            return Refused(Slug.RATE_LIMIT, account.name, trunk.trunk)
+        return self._take(account, caller, callee)
+
+    def release(self, admitted: Admitted) -> None:
+        """Take the call out of the counts."""
+        self.calls -= 1
+        for service in (admitted.caller, admitted.callee):
+            key = (admitted.account.name, service.name)
+            self._by_trunk[key] -= 1
+            if self._by_trunk[key] <= 0:
+                del self._by_trunk[key]
+
+    def _take(self, account: Account, caller: VoiceService, callee: VoiceService) -> Admitted:
+        self.calls += 1
+        for service in (caller, callee):
+            self._by_trunk[account.name, service.name] += 1
+        wanted = callee.trunk.peers if callee.trunk else ()
+        peers = [PeerHop(str(peer.uri), (), peer.priority, peer.weight) for peer in wanted]
+        return Admitted(
+            account=account, caller=caller, callee=callee, peers=order_peers(peers, self._randomness)
+        )
+
+    def _overload(self, trunk: TrunkSources) -> Slug | None:
+        if self.draining:
+            return Slug.DRAINING
+        service = self._accounts[trunk.account].service(trunk.trunk)
+        if self.calls >= self._limits.max_calls or (service and self._is_full(trunk.account, service)):
+            return Slug.CALL_LIMIT
+        return None
+
+    def _is_full(self, account: str, service: VoiceService) -> bool:
+        most = service.trunk.max_calls if service.trunk else None
+        return most is not None and self._by_trunk[account, service.name] >= most
+
+    def _trunk_peers(self, key: TrunkKey) -> tuple[Peer, ...]:
+        service = self._accounts[key[0]].service(key[1])
+        return service.trunk.peers if service and service.trunk else ()
+
+
+def _routes_of(account: Account) -> tuple[Route, ...]:
+    return tuple(Route(route.source, route.target, route.match) for route in account.routes)
+
+
+def _with_peers(
+    sources: TrunkSources, peers: tuple[Peer, ...], learnt: tuple[PeerAddress, ...]
+) -> TrunkSources:
+    own = [
+        PeerAddress(str(address), peer.uri.port)
+        for peer in peers
+        if (address := numeric(peer.uri.host)) is not None
+    ]
+    return replace(sources, peers=(*own, *learnt))

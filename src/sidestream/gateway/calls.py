@@ -1,0 +1,340 @@
+"""All calls of a gateway: begins them, brings SIP events to the one concerned, and records its end."""
+
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final, assert_never
+
+from sidestream import __version__
+from sidestream.call.events import (
+    AckArrived,
+    AnswerNotAcknowledged,
+    CallEvent,
+    CancelArrived,
+    HangUp,
+    HangUpBy,
+    RequestArrived,
+    RequestTimedOut,
+    RequestTransportFailed,
+    ResponseArrived,
+    ResponseTransportFailed,
+)
+from sidestream.call.messages import dressed_response
+from sidestream.call.participants import callee_of, caller_of
+from sidestream.call.record import CallSnapshot, LegRecord
+from sidestream.call.setup import CallLimits, CallSetup, LegSetup, ServerIdentity
+from sidestream.call.verdict import RULES, Slug, Verdict, verdict
+from sidestream.config.model import Node, VoiceService
+from sidestream.gateway.admission import Admission, Admitted, Refused, TokenBucket
+from sidestream.gateway.call_log import log_ending
+from sidestream.gateway.call_runner import CallEnd, CallRunner, CallStart, CallTools
+from sidestream.gateway.clock import Clock
+from sidestream.gateway.ids import new_id, new_token, new_traceparent
+from sidestream.gateway.journal import Journal
+from sidestream.gateway.media import CallMedia, MediaError
+from sidestream.gateway.records import encode_record
+from sidestream.gateway.stream_plan import CallFacts, choose_streams
+from sidestream.gateway.stream_runner import CallClock, StreamTools
+from sidestream.gateway.streamer import CallStreams
+from sidestream.observe import metrics
+from sidestream.observe.logging import Logger
+from sidestream.observe.metrics import Metric, Reading
+from sidestream.sdp.negotiate import MediaAddress
+from sidestream.sip.events import (
+    AckReceived,
+    AckTimedOut,
+    CancelReceived,
+    ClientKey,
+    ClientTimedOut,
+    ClientTransportFailed,
+    RequestReceived,
+    ResponseReceived,
+    ServerKey,
+    ServerTransportFailed,
+    SipEvent,
+)
+from sidestream.sip.message import Request
+
+SERVER_KEYS_MAX: Final = 64
+"""Received requests that a call remembers: a CANCEL or a failure concerns the latest ones only."""
+
+STRANGER_RECORDS_PER_S: Final = 10
+"""Refused calls from unknown addresses that get a log line and a record each second. Scanners send hundreds;
+all of them are counted."""
+
+_MEDIA_REFUSALS: Final = {"stopped": Slug.DRAINING}
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What the table holds of one call."""
+
+    admitted: Admitted
+    log: Logger
+    dialogs: set[tuple[str, str]] = field(default_factory=set)
+    clients: set[ClientKey] = field(default_factory=set)
+    servers: deque[ServerKey] = field(default_factory=deque)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallsParts:
+    """What the table works with."""
+
+    node: Node
+    identity: ServerIdentity
+    admission: Admission
+    tools: CallTools
+    stream_tools: StreamTools
+    journal: Journal
+    clock: Clock
+    log: Logger
+
+
+class Calls:
+    """The table of calls."""
+
+    def __init__(self, parts: CallsParts) -> None:
+        self._parts = parts
+        self._entries: dict[CallRunner, _Entry] = {}
+        self._dialogs: dict[tuple[str, str], CallRunner] = {}
+        self._clients: dict[ClientKey, tuple[CallRunner, int]] = {}
+        self._servers: dict[ServerKey, CallRunner] = {}
+        self._strangers = TokenBucket(STRANGER_RECORDS_PER_S, parts.clock.monotonic())
+
+    @property
+    def active(self) -> int:
+        """Calls whose record is not written yet."""
+        return len(self._entries)
+
+    def read_metrics(self) -> dict[Metric, Reading]:
+        """Return the gauges of calls and streams."""
+        return {
+            metrics.CALLS_ACTIVE: len(self._entries),
+            metrics.CALLS_CLOSING: sum(runner.end is not None for runner in self._entries),
+            metrics.STREAMS_ACTIVE: sum(runner.open_streams for runner in self._entries),
+        }
+
+    def hang_up_all(self, by: HangUpBy, reason: str) -> None:
+        """End every call that has not ended."""
+        for runner in list(self._entries):
+            runner.apply(HangUp(by, reason))
+
+    def abandon_all(self) -> None:
+        """Let go of every call, ended or not, and write the records."""
+        for runner in list(self._entries):
+            runner.abandon()
+
+    def on_event(self, event: SipEvent) -> None:
+        """Bring what the SIP stack tells to the call that it concerns."""
+        match event:
+            case RequestReceived():
+                self._on_request(event)
+            case AckReceived(request=request, source=source):
+                runner = self._dialogs.get((request.call_id, request.to_tag or ""))
+                self._bring(runner, AckArrived(request, source))
+            case CancelReceived(key=key, request=request):
+                self._bring(self._servers.get(key), CancelArrived(key, request))
+            case ResponseReceived():
+                self._on_response(event)
+            case ClientTimedOut(key=key):
+                runner, number = self._client(key)
+                self._bring(runner, RequestTimedOut(number))
+            case ClientTransportFailed(key=key):
+                runner, number = self._client(key)
+                self._bring(runner, RequestTransportFailed(number))
+            case AckTimedOut(key=key):
+                self._bring(self._servers.get(key), AnswerNotAcknowledged(key))
+            case ServerTransportFailed(key=key):
+                self._bring(self._servers.get(key), ResponseTransportFailed(key))
+            case _:
+                assert_never(event)
+
+    def add_client(self, key: ClientKey, runner: CallRunner, request_id: int) -> None:
+        """See `call_runner.Keys`."""
+        self._clients[key] = (runner, request_id)
+        self._entries[runner].clients.add(key)
+
+    def add_dialogs(self, runner: CallRunner, dialogs: Iterable[tuple[str, str]]) -> None:
+        """See `call_runner.Keys`."""
+        entry = self._entries.get(runner)
+        if entry is None or runner.end is not None:
+            return
+        for dialog in dialogs:
+            if dialog not in entry.dialogs:
+                entry.dialogs.add(dialog)
+                self._dialogs[dialog] = runner
+
+    def ended(self, runner: CallRunner, end: CallEnd) -> None:
+        """See `call_runner.Keys`."""
+        entry = self._entries[runner]
+        for dialog in entry.dialogs:
+            self._dialogs.pop(dialog, None)
+        for client in entry.clients:
+            self._clients.pop(client, None)
+        for server in entry.servers:
+            self._servers.pop(server, None)
+        self._parts.admission.release(entry.admitted)
+        self._count_end(end.verdict)
+        if end.snapshot.answered_at is not None:
+            self._parts.tools.metrics.observe(metrics.CALL_DURATION_SECONDS, end.snapshot.duration_s)
+        log_ending(entry.log, end.verdict, end.snapshot.duration_s)
+
+    def finished(self, runner: CallRunner, end: CallEnd) -> None:
+        """See `call_runner.Keys`."""
+        del self._entries[runner]
+        record = encode_record(
+            self._parts.node.name, end.snapshot, end.sides, runner.streams.records(), runner.source
+        )
+        self._parts.journal.append(record)
+
+    def _bring(self, runner: CallRunner | None, event: CallEvent) -> None:
+        if runner is not None:
+            runner.apply(event)
+
+    def _client(self, key: ClientKey) -> tuple[CallRunner | None, int]:
+        return self._clients.get(key, (None, 0))
+
+    def _on_response(self, event: ResponseReceived) -> None:
+        response = event.response
+        runner, number = self._client(event.key)
+        method = response.cseq.method
+        if response.status >= 200:
+            label = f"{response.status // 100}xx"
+            self._parts.tools.metrics.count(metrics.SIP_RESPONSES, method, label)
+        self._bring(runner, ResponseArrived(number, response, event.source))
+        if response.status >= 200 and method != "INVITE" and runner is not None:
+            self._clients.pop(event.key, None)
+            entry = self._entries.get(runner)
+            if entry is not None:
+                entry.clients.discard(event.key)
+
+    def _on_request(self, event: RequestReceived) -> None:
+        request = event.request
+        self._parts.tools.metrics.count(metrics.SIP_EVENTS, request.method)
+        arrived = RequestArrived(event.key, request, event.source)
+        if request.to_tag is not None:
+            runner = self._dialogs.get((request.call_id, request.to_tag))
+            if runner is None:
+                self._answer(arrived, 481)
+            else:
+                self._add_server(runner, event.key)
+                runner.apply(arrived)
+        elif request.method == "INVITE":
+            self._on_invite(arrived)
+        elif request.method == "OPTIONS":
+            self._answer(arrived, 503 if self._parts.admission.draining else 200)
+        else:
+            self._answer(arrived, 405 if request.method == "MESSAGE" else 481)
+
+    def _add_server(self, runner: CallRunner, key: ServerKey) -> None:
+        self._servers[key] = runner
+        servers = self._entries[runner].servers
+        servers.append(key)
+        if len(servers) > SERVER_KEYS_MAX:
+            self._servers.pop(servers.popleft(), None)
+
+    def _answer(self, arrived: RequestArrived, status: int, retry_after: int | None = None) -> None:
+        response = dressed_response(arrived.request, status, None, new_token(), self._parts.identity)
+        if retry_after is not None:
+            response.headers.set("Retry-After", str(retry_after))
+        self._parts.tools.sip.respond(arrived.key, response)
+
+    def _on_invite(self, arrived: RequestArrived) -> None:
+        now = self._parts.clock.monotonic()
+        decision = self._parts.admission.admit(arrived.request, arrived.source, now)
+        if isinstance(decision, Refused):
+            self._refuse(arrived, decision)
+            return
+        try:
+            media = self._parts.tools.media.open_call()
+        except MediaError as error:
+            self._parts.admission.release(decision)
+            slug = _MEDIA_REFUSALS.get(error.kind, Slug.NO_MEDIA_PORTS)
+            self._refuse(arrived, Refused(slug, decision.account.name, decision.caller.name, str(error)))
+            return
+        self._begin(arrived, decision, media)
+
+    def _begin(self, arrived: RequestArrived, admitted: Admitted, media: CallMedia) -> None:
+        parts = self._parts
+        clock = CallClock(time.monotonic(), parts.clock.wall())
+        setup = self._setup(admitted, media, clock)
+        log = parts.log.bind(call_id=setup.call_id, account=setup.account)
+        facts = self._facts(setup, arrived.request)
+        choices = choose_streams(admitted.caller, admitted.callee)
+        streams = CallStreams(parts.stream_tools, facts, choices, media, clock=clock, log=log)
+        start = CallStart(
+            setup=setup, began=clock.began, media=media, invite=arrived, streams=streams, log=log
+        )
+        runner = CallRunner(parts.tools, self, start)
+        self._entries[runner] = _Entry(admitted, log)
+        self._add_server(runner, arrived.key)
+        runner.start()
+
+    def _setup(self, admitted: Admitted, media: CallMedia, clock: CallClock) -> CallSetup:
+        return CallSetup(
+            call_id=new_id(),
+            account=admitted.account.name,
+            started_at=clock.started_at,
+            caller=self._leg(admitted.caller, media.caller_port),
+            callee=self._leg(admitted.callee, media.callee_port),
+            peers=admitted.peers,
+            identity=self._parts.identity,
+            token=new_token,
+            limits=CallLimits(max_duration=self._parts.node.limits.max_call_duration),
+        )
+
+    def _leg(self, service: VoiceService, port: int) -> LegSetup:
+        node = self._parts.node
+        host = str(node.advertise or node.media.address)
+        codecs = service.trunk.codecs if service.trunk else ()
+        return LegSetup(trunk=service.name, codecs=codecs, media=MediaAddress(host, port, port + 1))
+
+    def _facts(self, setup: CallSetup, invite: Request) -> CallFacts:
+        return CallFacts(
+            node=self._parts.node.name,
+            version=__version__,
+            call_id=setup.call_id,
+            account=setup.account,
+            sip_call_id=invite.call_id,
+            traceparent=new_traceparent(),
+            caller=caller_of(invite),
+            callee=callee_of(invite),
+            invite=invite.headers,
+        )
+
+    def _refuse(self, arrived: RequestArrived, refused: Refused) -> None:
+        """Answer a call that is not carried; it too has a verdict and, but in a flood, a record."""
+        ending = verdict(refused.slug, detail=refused.detail)
+        self._answer(arrived, RULES[refused.slug].status, refused.retry_after)
+        self._count_end(ending)
+        now = self._parts.clock.monotonic()
+        if refused.slug is Slug.UNKNOWN_TRUNK and not self._strangers.take(now):
+            return
+        snapshot = self._refused_call(arrived.request, refused, ending)
+        source = arrived.source
+        place = f"{source.transport}:{source.host}:{source.port}"
+        log = self._parts.log.bind(call_id=snapshot.call_id, account=refused.account, source=place)
+        log_ending(log, ending, 0.0)
+        record = encode_record(self._parts.node.name, snapshot, [], [], place)
+        self._parts.journal.append(record)
+
+    def _refused_call(self, invite: Request, refused: Refused, ending: Verdict) -> CallSnapshot:
+        now = self._parts.clock.wall()
+        return CallSnapshot(
+            call_id=new_id(),
+            account=refused.account,
+            state="ended",
+            caller=LegRecord(refused.trunk, caller_of(invite), invite.call_id, ""),
+            callee=LegRecord("", callee_of(invite), "", ""),
+            started_at=now,
+            rang_at=None,
+            answered_at=None,
+            ended_at=now,
+            duration_s=0.0,
+            attempts=(),
+            verdict=ending,
+        )
+
+    def _count_end(self, ending: Verdict) -> None:
+        self._parts.tools.metrics.count(metrics.CALLS, ending.slug.value, ending.result.value)

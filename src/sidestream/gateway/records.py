@@ -1,0 +1,76 @@
+"""The journal's record of one call: how it went, how it ended, its media and its streams."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from sidestream.call.record import CallSnapshot
+from sidestream.gateway.engine_messages import SideStats, StreamClosed
+from sidestream.stream.verdicts import StreamVerdict
+
+RECORD_VERSION: Final = 1
+"""Keys are only ever added within a version."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamRecord:
+    """One media stream of a call."""
+
+    stream_id: str
+    integration: str
+    voice_service: str
+    started_at: datetime
+    ended_at: datetime
+    verdict: str
+    """Slug."""
+    result: str
+    detail: str
+    connections: int
+    malformed: int
+    """Messages of the endpoint that could not be obeyed."""
+    delivered: dict[str, object] | None = None
+    """What the engine counted: messages, bytes, the longest queue, gaps by cause and `close.totals`; None
+    when it told nothing."""
+
+
+def delivery(closed: StreamClosed) -> dict[str, object]:
+    """Return what the engine counted of a stream, for its record."""
+    return {
+        "close_sent": closed.close_sent,
+        "close_code": closed.close_code,
+        "messages": closed.messages,
+        "sent_bytes": closed.sent_bytes,
+        "max_queue_ms": closed.max_queue_ms,
+        "gap_samples": closed.gap_samples,
+        "totals": [msgspec.structs.asdict(channel) for channel in closed.totals],
+    }
+
+
+def encode_record(
+    node: str, snapshot: CallSnapshot, media: list[SideStats], streams: list[StreamRecord], source: str
+) -> bytes:
+    """Return the record as one JSON object without line breaks.
+
+    Args:
+        node: name of the gateway.
+        snapshot: the call with its verdict.
+        media: statistics of both legs; empty when no media was reserved.
+        streams: every stream that was begun or would have been.
+        source: where the INVITE came from, as `udp:192.0.2.1:5060`.
+    """
+    record = {
+        "version": RECORD_VERSION,
+        "node": node,
+        **{name: getattr(snapshot, name) for name in snapshot.__dataclass_fields__},
+        "source": source,
+        "media": [msgspec.structs.asdict(side) for side in media],
+        "streams": streams,
+    }
+    return msgspec.json.encode(record)
+
+
+def describe(verdict: StreamVerdict) -> dict[str, str]:
+    """Return a stream's verdict as fields of a log line."""
+    return {"verdict": verdict.slug.value, "result": verdict.result.value, "detail": verdict.detail}

@@ -1,0 +1,340 @@
+"""A gateway as one running thing: opens its parts, says that it is ready, and ends them in order."""
+
+import asyncio
+import gc
+import os
+import random
+import resource
+import signal
+import sys
+import time
+from collections import deque
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from sidestream import __version__
+from sidestream._media import Engine, MediaError
+from sidestream.call.events import HangUpBy
+from sidestream.call.routing import PeerAddress
+from sidestream.call.setup import ALLOWED_METHODS, ServerIdentity
+from sidestream.config.model import Configuration
+from sidestream.config.values import milliseconds
+from sidestream.errors import Fault, SidestreamError
+from sidestream.gateway import media as media_module
+from sidestream.gateway.admission import Admission, TrunkKey
+from sidestream.gateway.call_runner import CallTools
+from sidestream.gateway.calls import Calls, CallsParts
+from sidestream.gateway.clock import SYSTEM_CLOCK
+from sidestream.gateway.drain import drain
+from sidestream.gateway.engine_messages import EngineSpec, encode
+from sidestream.gateway.journal import Journal
+from sidestream.gateway.media import Media
+from sidestream.gateway.names import Names
+from sidestream.gateway.ops import OpsApplication, OpsServer
+from sidestream.gateway.sip_options import ListenAddress, StackOptions
+from sidestream.gateway.sip_stack import SipStack
+from sidestream.gateway.stream_runner import StreamTools
+from sidestream.gateway.tasks import TaskOwner
+from sidestream.observe import logging, metrics
+from sidestream.observe.logging import logger
+from sidestream.observe.metrics import Metric, Metrics, Reading
+from sidestream.sip.events import SipEvent
+
+JOURNAL_DIRECTORY: Final = "journal"
+"""Below the directory of the database."""
+
+LAG_INTERVAL_S: Final = 0.5
+PEER_LOOKUP_S: Final = 60.0
+"""How often the names of peers are looked up, by which their calls are known."""
+FIRST_LOOKUP_S: Final = 3.0
+"""How long the start waits for those names."""
+DESCRIPTORS: Final = 65_536
+"""Wanted limit of open files: four sockets a call and one a stream."""
+
+
+class StartError(SidestreamError):
+    """The gateway cannot start."""
+
+    fault = Fault.OPERATOR
+
+
+def run(configuration: Configuration, *, config_path: Path) -> int:
+    """Run a gateway until a signal ends it, and return the process's exit code.
+
+    Args:
+        configuration: what it runs from.
+        config_path: the file that it came from, for the log.
+
+    Raises:
+        SidestreamError: it cannot start; the message and the hint are for the operator.
+    """
+    return uvloop.run(serve(configuration, config_path=config_path))
+
+
+async def serve(configuration: Configuration, *, config_path: Path) -> int:
+    """Run a gateway on the running loop. See `run`."""
+    logging.configure(os.environ)
+    gateway = Gateway(configuration)
+    stopping = asyncio.Event()
+    at_once = asyncio.Event()
+
+    def on_signal() -> None:
+        (at_once if stopping.is_set() else stopping).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    try:
+        lines = await gateway.start()
+        for line in (*lines, "ready"):
+            sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+        gateway.log.info("gateway ready", version=__version__, config=str(config_path))
+        await stopping.wait()
+        return await gateway.end(at_once)
+    finally:
+        await gateway.close()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+class Gateway:
+    """The parts of a gateway.
+
+    Args:
+        configuration: what it runs from.
+    """
+
+    def __init__(self, configuration: Configuration) -> None:
+        node = configuration.node
+        self._configuration = configuration
+        self._tasks = TaskOwner("gateway")
+        self._metrics = Metrics()
+        self._admission = Admission(configuration, time.monotonic(), random.SystemRandom())
+        self._names = Names()
+        self._journal = Journal(node.database.parent / JOURNAL_DIRECTORY)
+        self._media: Media | None = None
+        self._stack: SipStack | None = None
+        self._calls: Calls | None = None
+        self._ops: OpsServer | None = None
+        self._early: deque[SipEvent] = deque()
+        self.log = logger(node=node.name)
+
+    @property
+    def calls(self) -> Calls | None:
+        """The table of calls; None before the start."""
+        return self._calls
+
+    async def start(self) -> list[str]:
+        """Open everything; returns a line for each socket that is listened on.
+
+        Raises:
+            SidestreamError: something cannot be opened; `close` lets go of the rest.
+        """
+        node = self._configuration.node
+        _raise_descriptor_limit()
+        self._open_journal()
+        media = self._media = self._open_media()
+        options = StackOptions(
+            allowed_methods=ALLOWED_METHODS, advertise=str(node.advertise) if node.advertise else None
+        )
+        listeners = [ListenAddress(one.transport, str(one.host), one.port) for one in node.sip]
+        stack = self._stack = await SipStack.open(listeners, self._on_sip, options)
+        self._calls = self._make_calls(media, stack)
+        lines = [f"sip {bound.transport} {_place(bound)}" for bound in stack.bound]
+        if node.api is not None:
+            application = OpsApplication(lambda: not self._admission.draining, self._metrics)
+            self._ops = OpsServer(node.api, application)
+            lines.append(f"api {await self._ops.start()}")
+        self._metrics.read_from(self._read_metrics)
+        self._tasks.spawn(self._measure_lag(), "loop lag")
+        await self._know_peers(stack)
+        gc.freeze()
+        self._take_early_events()
+        return lines
+
+    async def end(self, at_once: asyncio.Event) -> int:
+        """Drain, unless or until `at_once` is set; returns the exit code."""
+        calls = self._calls
+        if calls is None:
+            return 0
+        timeout_s = self._configuration.node.drain_timeout
+        draining = self._tasks.spawn(self._drain(calls, timeout_s), "drain")
+        hurry = self._tasks.spawn(_wait(at_once), "second signal")
+        await asyncio.wait({draining, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        clean = calls.active == 0
+        if not clean:
+            self.log.warning("calls are cut off", calls=calls.active)
+        return 0 if clean else 1
+
+    async def close(self) -> None:
+        """Let go of everything that was opened; nothing is left behind."""
+        if self._calls is not None:
+            self._admission.draining = True
+            self._calls.hang_up_all(HangUpBy.SHUTDOWN, "the gateway stops at once")
+            self._calls.abandon_all()
+        await self._tasks.close()
+        if self._stack is not None:
+            await self._stack.close()
+        if self._ops is not None:
+            await self._ops.stop()
+        if self._media is not None:
+            self._media.stop()
+        self._names.close()
+        if not await asyncio.to_thread(self._journal.close):
+            self.log.error("call records are lost", records=self._journal.waiting)
+        self.log.info("gateway stopped")
+
+    async def _drain(self, calls: Calls, timeout_s: float) -> None:
+        await drain(calls, self._admission, timeout_s, self.log)
+
+    def _open_journal(self) -> None:
+        try:
+            self._journal.open()
+        except OSError as error:
+            raise StartError(
+                f"the journal cannot be written: {error}",
+                hint="name a directory that can be written in node.database",
+            ) from error
+
+    def _open_media(self) -> Media:
+        node = self._configuration.node
+        spec = EngineSpec(
+            address=str(node.media.address),
+            port_min=node.media.ports.first,
+            port_max=node.media.ports.last,
+            threads=node.media.threads or 0,
+            media_timeout_ms=milliseconds(node.media_timeout) if node.media_timeout else 0,
+            version=__version__,
+        )
+        try:
+            media = Media(Engine(encode(spec)))
+        except MediaError as error:
+            raise StartError(
+                f"the media engine cannot start: {error}", hint="see node.media.address and node.media.ports"
+            ) from error
+        media.start()
+        return media
+
+    def _make_calls(self, media: Media, stack: SipStack) -> Calls:
+        node = self._configuration.node
+        stream_tools = StreamTools(
+            media=media,
+            names=self._names,
+            metrics=self._metrics,
+            denied=node.deny_endpoints,
+            ca_pem=_authorities,
+        )
+        parts = CallsParts(
+            node=node,
+            identity=ServerIdentity(contacts=stack.contacts, user_agent=f"Sidestream/{__version__}"),
+            admission=self._admission,
+            tools=CallTools(sip=stack, media=media, names=self._names, metrics=self._metrics),
+            stream_tools=stream_tools,
+            journal=self._journal,
+            clock=SYSTEM_CLOCK,
+            log=self.log,
+        )
+        return Calls(parts)
+
+    def _on_sip(self, event: SipEvent) -> None:
+        if self._calls is None or self._early:
+            self._early.append(event)
+        else:
+            self._calls.on_event(event)
+
+    def _take_early_events(self) -> None:
+        """Bring what came while the parts were being put together."""
+        while self._early and self._calls is not None:
+            self._calls.on_event(self._early[0])
+            self._early.popleft()
+
+    async def _know_peers(self, stack: SipStack) -> None:
+        """Look up peers that are named, now and from time to time, so that their calls are known."""
+        if not self._admission.named_peers():
+            return
+        first = self._tasks.spawn(self._look_up_peers(stack), "peer names, first")
+        await asyncio.wait({first}, timeout=FIRST_LOOKUP_S)
+        self._tasks.spawn(self._watch_peers(stack), "peer names")
+
+    async def _watch_peers(self, stack: SipStack) -> None:
+        while True:
+            await asyncio.sleep(PEER_LOOKUP_S)
+            await self._look_up_peers(stack)
+
+    async def _look_up_peers(self, stack: SipStack) -> None:
+        found: dict[TrunkKey, list[PeerAddress]] = {}
+        complete: dict[TrunkKey, bool] = {}
+        for key, uri in self._admission.named_peers():
+            hops = await stack.resolve(uri)
+            found.setdefault(key, []).extend(PeerAddress(hop.host, hop.port) for hop in hops)
+            complete[key] = complete.get(key, True) and bool(hops)
+        for key, addresses in found.items():
+            if complete[key]:
+                self._admission.learn_peers(key, tuple(addresses))
+
+    async def _measure_lag(self) -> None:
+        while True:
+            due = time.monotonic() + LAG_INTERVAL_S
+            await asyncio.sleep(LAG_INTERVAL_S)
+            self._metrics.observe(metrics.LOOP_LAG_SECONDS, max(0.0, time.monotonic() - due))
+
+    def _read_metrics(self) -> dict[Metric, Reading]:
+        counts = self._journal.counts
+        readings: dict[Metric, Reading] = {
+            metrics.INFO: {(__version__, self._configuration.node.name): 1},
+            metrics.READY: 0 if self._admission.draining else 1,
+            metrics.JOURNAL_WAITING: self._journal.waiting,
+            metrics.JOURNAL_WRITTEN: counts.written,
+            metrics.JOURNAL_ERRORS: counts.errors,
+            metrics.JOURNAL_LOST: counts.lost,
+        }
+        if self._calls is not None:
+            readings |= self._calls.read_metrics()
+        if self._media is not None:
+            readings |= media_module.read_metrics(self._media.totals())
+        if self._stack is not None:
+            readings |= _read_sip(self._stack)
+        return readings
+
+
+def _read_sip(stack: SipStack) -> dict[Metric, Reading]:
+    counts = stack.counts
+    return {
+        metrics.SIP_MESSAGES: {
+            **{("received", transport): number for transport, number in counts.received.items()},
+            **{("sent", transport): number for transport, number in counts.sent.items()},
+        },
+        metrics.SIP_TRANSACTIONS: stack.transactions,
+        metrics.SIP_MALFORMED: counts.layer.malformed,
+        metrics.SIP_STRAY_RESPONSES: counts.layer.stray_responses,
+        metrics.SIP_UNREACHABLE: counts.unreachable,
+        metrics.SIP_DROPPED: counts.dropped,
+        metrics.SIP_HANDLER_FAILURES: counts.handler_failures,
+        metrics.SIP_CONNECTIONS: {(transport,): number for transport, number in counts.connections.items()},
+        metrics.SIP_CONNECTIONS_CLOSED: {(reason.value,): number for reason, number in counts.closed.items()},
+    }
+
+
+def _place(bound: ListenAddress) -> str:
+    return f"[{bound.host}]:{bound.port}" if ":" in bound.host else f"{bound.host}:{bound.port}"
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+@cache
+def _authorities(path: Path | None) -> str | None:
+    """Return the text of a bundle of authorities, read once."""
+    return None if path is None else path.read_text(encoding="ascii", errors="replace")
+
+
+def _raise_descriptor_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
