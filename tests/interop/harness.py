@@ -46,6 +46,16 @@ def sip_port(host: str) -> int:
     raise AssertionError("no port is free for both UDP and TCP")
 
 
+@dataclass(frozen=True)
+class Footprint:
+    """What a gateway holds: open descriptors, resident memory, running tasks, bound RTP ports."""
+
+    descriptors: int
+    resident_kb: int
+    tasks: int
+    ports: int
+
+
 @dataclass
 class Gateway:
     """A running `sidestream serve`."""
@@ -78,6 +88,18 @@ class Gateway:
         while self.metrics()["sidestream_calls_active"]:
             assert time.monotonic() < deadline, f"calls are left behind: {self.metrics()}"
             time.sleep(0.05)
+
+    def footprint(self) -> "Footprint":
+        """Return what the gateway holds at this moment."""
+        process = Path(f"/proc/{self.process.pid}")
+        status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+        metrics = self.metrics()
+        return Footprint(
+            descriptors=len(list((process / "fd").iterdir())),
+            resident_kb=int(status["VmRSS"].split()[0]),
+            tasks=int(metrics["sidestream_tasks"]),
+            ports=int(metrics["sidestream_media_ports_in_use"]),
+        )
 
     def log(self) -> str:
         """Return what the gateway has written to its output and its log."""
@@ -243,7 +265,7 @@ def sipp(
     """Run a scenario; a caller when `remote` (the gateway's port) is given, else a callee."""
     load = load or Load()
     command = [
-        "sipp", "-sf", str(SCENARIOS / f"{scenario}.xml"), "-i", local[0], "-p", str(local[1]),
+        "sipp", "-sf", str(SCENARIOS / f"{scenario}.xml"), "-i", local[0], "-mi", local[0], "-p", str(local[1]),
         "-m", str(load.calls), "-r", str(load.rate), "-d", str(load.pause_ms), "-t", load.transport,
         "-mp", str(load.media_port), "-s", "+15559870001", "-nostdin", "-trace_err", "-error_file",
         str(directory / f"{scenario}-errors.log"), *load.options,
