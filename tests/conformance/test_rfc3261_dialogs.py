@@ -62,8 +62,8 @@ def test_section_12_1_both_sides_name_the_same_dialog() -> None:
 
 
 def test_section_12_1_parameters_of_from_and_to_but_the_tag_stay_out_of_the_dialog() -> None:
-    dialog = uas(request(From='"A. Lice" <sip:alice@192.0.2.9>;tag=theirs;epid=1'))
-    assert str(dialog.remote) == '"A. Lice" <sip:alice@192.0.2.9>;tag=theirs'
+    dialog = uas(request(From='"Lice, A" <sip:alice@192.0.2.9>;tag=theirs;epid=1'))
+    assert str(dialog.remote) == '"Lice, A" <sip:alice@192.0.2.9>;tag=theirs'
 
 
 def test_section_12_2_1_1_a_request_inside_the_dialog() -> None:
