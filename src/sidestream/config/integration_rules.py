@@ -71,7 +71,6 @@ def urls_are_secure(integration: MediaStreamIntegration) -> Iterator[Finding]:
 
 
 def _urls(integration: MediaStreamIntegration) -> Iterator[tuple[KeyPath, str]]:
-    # One URL stands as itself or as a list; a list's item that is not there is located at its list.
     for index, url in enumerate(integration.urls):
         yield ("url", index), url
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
 from pathlib import Path
 
-from sidestream.config.document import Node, locate
+from sidestream.config.document import Mapping, Node, Scalar, Sequence, locate
 from sidestream.config.kinds import Surroundings
 from sidestream.config.model import Configuration
-from sidestream.config.problems import ConfigError, Finding, Problem, format_path
+from sidestream.config.problems import ConfigError, Finding, KeyPath, Problem, format_path
 from sidestream.config.reader import Reader
 from sidestream.config.rules import advise
 from sidestream.config.yaml import parse_yaml
@@ -54,7 +54,9 @@ def examine(path: Path) -> Loaded:
     return parse_loaded(data, file, Surroundings.of_process(path.absolute().parent))
 
 
-def parse(data: bytes, file: str, base: Path, environment: Mapping[str, str] | None = None) -> Configuration:
+def parse(
+    data: bytes, file: str, base: Path, environment: MappingOf[str, str] | None = None
+) -> Configuration:
     """Read a configuration from its bytes.
 
     Args:
@@ -87,4 +89,21 @@ def parse_loaded(data: bytes, file: str, around: Surroundings) -> Loaded:
 
 def _problem(root: Node, file: str, finding: Finding) -> Problem:
     mark = locate(root, finding.path, at_key=finding.at_key)
-    return Problem(file, mark.line, mark.column, format_path(finding.path), finding.message, finding.remedy)
+    key = format_path(_as_written(root, finding.path))
+    return Problem(file, mark.line, mark.column, key, finding.message, finding.remedy)
+
+
+def _as_written(root: Node, path: KeyPath) -> KeyPath:
+    """Leave out the position of an item that stands alone in the place of a list."""
+    node: Node | None = root
+    for depth, step in enumerate(path):
+        match node, step:
+            case Mapping(), str():
+                node = node.get(step)
+            case Sequence(), int() if step < len(node.items):
+                node = node.items[step]
+            case Scalar(), int():
+                return path[:depth]
+            case _:
+                return path
+    return path

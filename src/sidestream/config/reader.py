@@ -187,8 +187,8 @@ def _remedy_of_missing(shape: Shape) -> str:
         case ListOf(item=item):
             about = f"a list of {item.about}" if item is not None else "a list"
         case MapOf() | None:
-            keys = [each.name for section in shape.sections[:1] for each in shapes_of(section)]
-            about = f"a mapping with {', '.join(keys)}"
+            keys = [each for section in shape.sections[:1] for each in shapes_of(section)]
+            about = f"a mapping with {', '.join(each.name for each in keys if each.required)}"
         case kind:
             about = kind.about.replace("`", "")
     return f"Add {shape.name}: {about}"

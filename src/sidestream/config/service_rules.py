@@ -113,16 +113,17 @@ def later_routes_are_reached(account: Account) -> Iterator[Finding]:
 
 def sources_are_unambiguous(configuration: Configuration) -> Iterator[Finding]:
     """No address is matched by two trunks equally well."""
-    networks: dict[object, str] = {}
+    owners: dict[object, tuple[int, int]] = {}
     for a, account in enumerate(configuration.accounts):
         for s, service in enumerate(account.voice_services):
             if service.trunk is None:
                 continue
-            owner = f"{account.name}/{service.name}"
             path: KeyPath = ("accounts", a, "voice_services", s, "trunk")
             for claim, place in _claims(service.trunk):
-                other = networks.setdefault(claim, owner)
-                if other != owner:
+                first = owners.setdefault(claim, (a, s))
+                if first != (a, s):
+                    holder = configuration.accounts[first[0]]
+                    other = f"{holder.name}/{holder.voice_services[first[1]].name}"
                     message = f"{claim} belongs to the trunk of {other!r} already: calls would be ambiguous"
                     yield Finding(
                         (*path, *place), message, "Leave it to one trunk, or write a narrower network"

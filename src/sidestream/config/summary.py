@@ -18,6 +18,8 @@ from sidestream.config.values import Encoding, milliseconds
 
 
 class NodeSummary(TypedDict):
+    """The gateway itself."""
+
     name: str
     sip: list[str]
     media: str
@@ -27,6 +29,8 @@ class NodeSummary(TypedDict):
 
 
 class IntegrationSummary(TypedDict):
+    """One integration."""
+
     name: str
     type: str
     endpoints: list[str]
@@ -34,6 +38,8 @@ class IntegrationSummary(TypedDict):
 
 
 class ServiceSummary(TypedDict):
+    """One voice service."""
+
     name: str
     kind: str
     peers: list[str]
@@ -45,12 +51,16 @@ RouteSummary = TypedDict("RouteSummary", {"from": str, "to": str, "match": str |
 
 
 class AccountSummary(TypedDict):
+    """One account."""
+
     name: str
     voice_services: list[ServiceSummary]
     routes: list[RouteSummary]
 
 
 class Summary(TypedDict):
+    """Everything."""
+
     node: NodeSummary
     accounts: list[AccountSummary]
 

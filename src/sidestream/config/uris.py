@@ -19,12 +19,13 @@ _LISTENER: Final = re.compile(
     r"([A-Za-z][A-Za-z0-9+.-]*)://(\[[0-9A-Fa-f:.]+\]|[^:/\[\]\s]+)(?::(\d{1,5}))?/?\Z"
 )
 _PEER: Final = re.compile(
-    r"(?P<scheme>[A-Za-z]+):(?:(?P<user>[A-Za-z0-9\-_.!~*'()&=+$,;?/%]+)@)?"
-    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+)(?::(?P<port>\d{1,5}))?(?P<params>(?:;[A-Za-z0-9\-_.]+(?:=[A-Za-z0-9\-_.+]+)?)*)\Z"
+    r"(?P<scheme>[A-Za-z]+):(?:(?P<user>(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]|%[0-9A-Fa-f]{2})+)@)?"
+    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+)(?::(?P<port>\d{1,5}))?"
+    r"(?P<params>(?:;[A-Za-z0-9\-_.]+(?:=[A-Za-z0-9\-_.+]+)?)*)\Z"
 )
-_HOST_NAME: Final = re.compile(
-    r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)*\.?\Z"
-)
+_LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
+_HOST_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?\Z")
+"""RFC 1123 section 2.1, and the underscore inside that container networks put into names."""
 
 
 class UriError(SidestreamError):
@@ -124,7 +125,7 @@ def check_endpoint(url: str) -> None:
     if parts.scheme not in {"wss", "ws"}:
         raise UriError(f"{url[:80]!r} is no wss:// URL")
     if parts.username is not None or parts.password is not None:
-        raise UriError("the URL has credentials in it", hint="Put them under `auth`, as `basic` or `bearer`")
+        raise UriError("the URL has credentials in it", hint="Put them under auth, as basic or bearer")
     if "#" in url:
         raise UriError("the URL has a fragment", hint="Leave out the # and what follows it")
     if not parts.hostname or port == 0 or not _is_host(_bracketed(parts.hostname)):

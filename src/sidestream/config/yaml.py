@@ -9,7 +9,7 @@ from ruamel.yaml import YAML, MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from sidestream.config.document import Mapping, Mark, Node, Scalar, Sequence
-from sidestream.config.problems import ConfigError, Problem
+from sidestream.config.problems import ConfigError, KeyPath, Problem, format_path
 
 #: Thousands of trunks fit; what is larger isn't a configuration.
 MAX_BYTES: Final = 4 * 1024 * 1024
@@ -47,7 +47,7 @@ def parse_yaml(data: bytes, file: str) -> Node:
             [_whole(file, f"not YAML: {_first_line(error)}", "Write one YAML document")]
         ) from error
     reader = _Reader(file)
-    node = reader.read(root, 0) if root is not None else Mapping((), Mark(1, 1))
+    node = reader.read(root, ()) if root is not None else Mapping((), Mark(1, 1))
     if reader.problems:
         raise ConfigError(reader.problems)
     return node
@@ -96,30 +96,32 @@ class _Reader:
         self.problems: list[Problem] = []
         self.count = 0
 
-    def read(self, node: object, depth: int) -> Node:
+    def read(self, node: object, path: KeyPath) -> Node:
         self.count += 1
-        if self.count > MAX_NODES or depth > MAX_DEPTH:
+        if self.count > MAX_NODES or len(path) > MAX_DEPTH:
             remedy = "Write plain values, without aliases that contain themselves or multiply"
             raise ConfigError([_whole(self.file, "the document is too large or too deep", remedy)])
         if isinstance(node, ScalarNode):
             return self._scalar(node)
         if isinstance(node, SequenceNode):
-            return Sequence(tuple(self.read(item, depth + 1) for item in node.value), _mark(node))
+            items = (self.read(item, (*path, index)) for index, item in enumerate(node.value))
+            return Sequence(tuple(items), _mark(node))
         assert isinstance(node, MappingNode), "the composer makes three kinds of nodes"  # noqa: S101 -- closed union
-        return self._mapping(node, depth)
+        return self._mapping(node, path)
 
-    def _mapping(self, node: MappingNode, depth: int) -> Mapping:
+    def _mapping(self, node: MappingNode, path: KeyPath) -> Mapping:
         entries: dict[str, tuple[Scalar, Node]] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, ScalarNode):
-                self._add(_mark(key_node), "", "a key must be a word", "Write `key: value`")
+                self._add(_mark(key_node), format_path(path), "a key must be a word", "Write `key: value`")
                 continue
             key = self._scalar(key_node)
-            value = self.read(value_node, depth + 1)
+            place = (*path, key.text)
+            value = self.read(value_node, place)
             if key.text in entries:
                 first = entries[key.text][0].mark.line
                 remedy = f"Keep one of them; the first is in line {first}"
-                self._add(key.mark, key.text, "this key stands here twice", remedy)
+                self._add(key.mark, format_path(place), "this key stands here twice", remedy)
                 continue
             entries[key.text] = (key, value)
         return Mapping(tuple(entries.values()), _mark(node))
