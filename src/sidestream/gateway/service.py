@@ -61,20 +61,19 @@ class StartError(SidestreamError):
     fault = Fault.OPERATOR
 
 
-def run(configuration: Configuration, *, config_path: Path) -> int:
+def run(configuration: Configuration) -> int:
     """Run a gateway until a signal ends it, and return the process's exit code.
 
     Args:
         configuration: what it runs from.
-        config_path: the file that it came from, for the log.
 
     Raises:
         SidestreamError: it cannot start; the message and the hint are for the operator.
     """
-    return uvloop.run(serve(configuration, config_path=config_path))
+    return uvloop.run(serve(configuration))
 
 
-async def serve(configuration: Configuration, *, config_path: Path) -> int:
+async def serve(configuration: Configuration) -> int:
     """Run a gateway on the running loop. See `run`."""
     logging.configure(os.environ)
     gateway = Gateway(configuration)
@@ -92,7 +91,7 @@ async def serve(configuration: Configuration, *, config_path: Path) -> int:
         for line in (*lines, "ready"):
             sys.stdout.write(line + "\n")
         sys.stdout.flush()
-        gateway.log.info("gateway ready", version=__version__, config=str(config_path))
+        gateway.log.info("gateway ready", version=__version__)
         await stopping.wait()
         return await gateway.end(at_once)
     finally:

@@ -150,7 +150,7 @@ class StreamRunner:
         self._log = log.bind(stream_id=stream.stream_id, integration=integration.name)
         self._on_over = on_over
         self._merger = PressMerger()
-        self._headers: dict[str, list[str]] | None = None
+        self._headers: dict[Side, dict[str, list[str]]] = {}
         self._participants = {each.side: each for each in (stream.call.caller, stream.call.callee)}
         self._attempt: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -196,7 +196,7 @@ class StreamRunner:
             case CallResumed(at=at, side=side):
                 self._learn("call.resumed", EmptyData(), at, self._participants[side].id)
             case HeadersChanged(at=at, side=side, headers=headers):
-                self.tell_headers(headers, at, self._participants[side].id)
+                self.tell_headers(headers, at, side)
             case ParticipantUpdated(at=at, participant=participant):
                 self._participants[participant.side] = participant
                 self._learn("participant.updated", participant_body(participant), at, participant.id)
@@ -205,15 +205,19 @@ class StreamRunner:
             case _:
                 pass
 
-    def tell_headers(self, headers: HeaderList, at: datetime, participant: str | None = None) -> None:
-        """Tell the forwarded headers, when there are any to forward and they are not known yet."""
+    def tell_headers(self, headers: HeaderList, at: datetime, side: Side) -> None:
+        """Tell the forwarded headers that a side sent, when they differ from what was told before.
+
+        A message within the call that leaves a header out does not take it back (few peers repeat them all).
+        """
         wanted = self._stream.choice.integration.forward_headers
         if not wanted:
             return
-        found = forwarded(headers, wanted)
-        if found != self._headers:
-            self._headers = found
-            self._learn("call.headers", CallHeadersData(headers=found), at, participant)
+        known = self._headers.get(side)
+        now = {**(known or {}), **forwarded(headers, wanted)}
+        if now != (known if known is not None or side is Side.A else {}):
+            self._headers[side] = now
+            self._learn("call.headers", CallHeadersData(headers=now), at, self._participants[side].id)
 
     def end(self, slug: StreamSlug, detail: str) -> None:
         """Deliver what is queued, then close."""

@@ -142,7 +142,7 @@ class CallStreams:
         runner = StreamRunner(self._tools, stream, self._clock, self._log, self._on_over)
         self._runners.append(runner)
         self._guard(runner, partial(self._open, runner))
-        self._guard(runner, partial(runner.tell_headers, self._headers, stream.started_at))
+        self._guard(runner, partial(runner.tell_headers, self._headers, stream.started_at, Side.A))
 
     def _open(self, runner: StreamRunner) -> None:
         try:
