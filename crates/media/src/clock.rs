@@ -3,7 +3,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::time::{clock_gettime, ClockId};
 
-/// A reading of CLOCK_MONOTONIC in nanoseconds: the same clock that Python's `time.monotonic_ns()` reads.
+/// A reading of `CLOCK_MONOTONIC` in nanoseconds: the same clock that Python's `time.monotonic_ns()` reads.
 pub type Nanos = u64;
 
 /// One millisecond in [`Nanos`].

@@ -4,17 +4,30 @@
 //! the frames of a media stream. A call lives on one worker thread for its whole life. Nothing in this
 //! crate knows Python.
 
+pub mod call;
 pub mod clock;
 pub mod codec;
 pub mod connector;
 pub mod dtmf;
+pub mod engine;
 pub mod error;
 pub mod events;
+pub mod formats;
+pub mod leg;
 pub mod orders;
+pub mod ports;
+pub mod queue;
+pub mod random;
+pub mod registry;
+pub mod reports;
 pub mod rtcp;
 pub mod rtp;
 pub mod sequence;
+pub mod source_lock;
 pub mod stats;
 pub mod stream;
+pub mod tally;
 pub mod tap;
+pub mod wake;
+pub mod worker;
 pub mod ws;

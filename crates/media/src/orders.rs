@@ -37,6 +37,7 @@ impl Side {
     pub const BOTH: [Self; 2] = [Self::A, Self::B];
 
     /// The leg across.
+    #[must_use]
     pub const fn other(self) -> Self {
         match self {
             Self::A => Self::B,
@@ -222,7 +223,7 @@ pub struct StreamSpec {
     pub channels: Vec<StreamChannel>,
     /// Wall clock of sample 0.
     pub started_at_unix_ms: u64,
-    /// CLOCK_MONOTONIC of sample 0.
+    /// `CLOCK_MONOTONIC` of sample 0.
     pub start_ns: u64,
     /// How long a packet waits for an earlier one.
     #[serde(default = "defaults::jitter_window_ms")]

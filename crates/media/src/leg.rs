@@ -1,0 +1,401 @@
+//! One side of a call: its sockets, who is heard on them, and what came and went.
+use std::net::SocketAddr;
+
+use rustix::io::Errno;
+use rustix::net::{connect, connect_unspec, recvfrom, send, sendto, RecvFlags, SendFlags};
+
+use crate::clock::{Clock, Nanos};
+use crate::dtmf::{Detector, EventBlock, EventPacket, Press};
+use crate::events::SideStats;
+use crate::formats::{Format, FormatTable};
+use crate::orders::{LegCodec, LegSpec, RemoteAddress, Side};
+use crate::ports::LegSockets;
+use crate::random::Random;
+use crate::reports::{Reports, Sources};
+use crate::rtp::{self, Header};
+use crate::source_lock::{SourceLock, Verdict};
+use crate::stats::{estimate_mos, PacketFacts, Reception, Transmission};
+use crate::tally::Tally;
+use crate::tap::{TapCodec, NEVER};
+
+/// The largest datagram that is relayed; Ethernet's 1500 bytes with room for the odd tunnel.
+pub const MAX_PACKET: usize = 2048;
+
+/// What a worker lends to the calls that it serves in one turn.
+#[derive(Debug)]
+pub struct Turn {
+    /// The time of this turn: read once.
+    pub now: Nanos,
+    /// The wall clock.
+    pub clock: Clock,
+    /// Where packets are read to.
+    pub packet: Box<[u8; MAX_PACKET]>,
+    /// Where RTCP packets are built.
+    pub report: Vec<u8>,
+    /// For intervals.
+    pub random: Random,
+    /// What all calls of the worker did.
+    pub tally: Tally,
+}
+
+impl Turn {
+    /// Empty buffers, at the time of now.
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            now: clock.now(),
+            clock,
+            packet: Box::new([0; MAX_PACKET]),
+            report: Vec::with_capacity(256),
+            random: Random::new(),
+            tally: Tally::default(),
+        }
+    }
+}
+
+/// A packet that was accepted; it lies in [`Turn::packet`].
+#[derive(Debug)]
+pub struct Heard {
+    /// Bytes of the datagram.
+    pub length: usize,
+    /// Its header.
+    pub header: Header,
+    /// What its payload type means.
+    pub format: Format,
+    /// Key presses that it ended.
+    pub presses: [Option<Press>; 2],
+}
+
+impl Heard {
+    fn facts(&self) -> PacketFacts {
+        PacketFacts {
+            ssrc: self.header.ssrc,
+            sequence: self.header.sequence,
+            timestamp: self.header.timestamp,
+            clock_rate: self.format.codec.clock_rate(),
+            length: self.length,
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Leg {
+    side: Side,
+    sockets: LegSockets,
+    /// The RTP socket is connected to the locked source: the kernel drops all others.
+    connected: bool,
+    lock: SourceLock,
+    remote: Option<RemoteAddress>,
+    rtcp_source: Option<SocketAddr>,
+    held: bool,
+    codecs: Vec<LegCodec>,
+    formats: FormatTable,
+    detector: Detector,
+    reports: Reports,
+    reception: Reception,
+    transmission: Transmission,
+    alien: u64,
+    malformed: u64,
+    unsent: u64,
+}
+
+impl Leg {
+    /// A leg that hears nobody yet.
+    pub fn new(side: Side, sockets: LegSockets, learning: Nanos, random: &mut Random) -> Self {
+        Self {
+            side,
+            sockets,
+            connected: false,
+            lock: SourceLock::new(learning),
+            remote: None,
+            rtcp_source: None,
+            held: false,
+            codecs: Vec::new(),
+            formats: FormatTable::empty(),
+            detector: Detector::default(),
+            reports: Reports::new(random),
+            reception: Reception::default(),
+            transmission: Transmission::default(),
+            alien: 0,
+            malformed: 0,
+            unsent: 0,
+        }
+    }
+
+    /// Its sockets, to be polled.
+    pub const fn sockets(&self) -> &LegSockets {
+        &self.sockets
+    }
+
+    /// Whether its silence is due to a hold.
+    pub const fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// What was agreed on it.
+    pub fn codecs(&self) -> &[LegCodec] {
+        &self.codecs
+    }
+
+    /// Takes what was agreed. The tables of both legs are to be made anew afterwards.
+    pub fn agree(&mut self, spec: LegSpec, now: Nanos) {
+        self.held = spec.held;
+        self.codecs = spec.codecs;
+        self.remote = spec.remote;
+        let Some(remote) = spec.remote else { return };
+        if self.lock.negotiate(remote.rtp(), now) {
+            self.rtcp_source = None;
+            self.listen_to_all();
+        }
+    }
+
+    /// Makes the meanings of payload types, given what was agreed on the other leg.
+    pub fn map_formats(&mut self, across: &[LegCodec]) {
+        self.formats = FormatTable::new(&self.codecs, across);
+    }
+
+    /// Reads one packet into the turn's buffer. Nothing when there was none, or none to be heard.
+    pub fn receive(&mut self, turn: &mut Turn) -> Option<Heard> {
+        // An error here is what an earlier packet of ours met (ICMP), or nothing waits: both are no packet.
+        let (length, source) = read_from(&self.sockets.rtp, &mut turn.packet[..]).ok()?;
+        let Some(header) = turn
+            .packet
+            .get(..length)
+            .and_then(|packet| rtp::parse(packet).ok())
+        else {
+            self.count_malformed(turn);
+            return None;
+        };
+        match self.lock.judge(source, turn.now) {
+            Verdict::Alien => {
+                self.alien += 1;
+                turn.tally.alien_packets += 1;
+                return None;
+            }
+            Verdict::Locked => self.listen_to(source),
+            Verdict::Heard | Verdict::Provisional => {}
+        }
+        Some(self.account(length, header, turn))
+    }
+
+    fn count_malformed(&mut self, turn: &mut Turn) {
+        self.malformed += 1;
+        turn.tally.malformed_packets += 1;
+    }
+
+    fn account(&mut self, length: usize, header: Header, turn: &mut Turn) -> Heard {
+        let format = self.formats.get(header.payload_type);
+        let mut heard = Heard {
+            length,
+            header,
+            format,
+            presses: [None, None],
+        };
+        let mut facts = heard.facts();
+        if let TapCodec::Event { clock_rate } = format.codec {
+            heard.presses = self.detect(&heard, clock_rate, turn);
+        }
+        if !matches!(
+            format.codec,
+            TapCodec::Audio(_) | TapCodec::Unsupported { .. }
+        ) {
+            // Events repeat their timestamp, and a type that was not agreed on has no known clock: neither
+            // tells anything about jitter.
+            facts.clock_rate = 0;
+        }
+        self.reception.observe(&facts, turn.now);
+        self.reports.begin(turn.now, &mut turn.random);
+        turn.tally.received_packets += 1;
+        heard
+    }
+
+    fn detect(&mut self, heard: &Heard, clock_rate: u32, turn: &Turn) -> [Option<Press>; 2] {
+        let payload = &turn.packet[heard.header.payload.clone()];
+        let Some(block) = EventBlock::parse(payload) else {
+            return [None, None];
+        };
+        let packet = EventPacket {
+            ssrc: heard.header.ssrc,
+            timestamp: heard.header.timestamp,
+            marker: heard.header.marker,
+            clock_rate,
+            block,
+        };
+        self.detector.push(&packet, turn.now)
+    }
+
+    /// Counts a packet of this leg that the other one has no payload type for.
+    pub fn count_unmapped(&mut self, turn: &mut Turn) {
+        self.count_malformed(turn);
+    }
+
+    /// Sends the packet that lies in the turn's buffer to the party, under another payload type. A party
+    /// that wants no media is sent none.
+    pub fn send(&mut self, heard: &Heard, payload_type: u8, turn: &mut Turn) {
+        if self.remote.is_none() {
+            return;
+        }
+        let packet = &mut turn.packet[..heard.length];
+        rtp::set_payload_type(packet, payload_type);
+        if self.transmit(packet).is_ok() {
+            let payload = heard.header.payload.len();
+            self.transmission.observe(&heard.facts(), payload, turn.now);
+            self.reports.begin(turn.now, &mut turn.random);
+            turn.tally.sent_packets += 1;
+        } else {
+            self.unsent += 1;
+            turn.tally.unsent_packets += 1;
+        }
+    }
+
+    fn transmit(&self, packet: &[u8]) -> rustix::io::Result<()> {
+        match self.transmit_once(packet) {
+            // The refusal is of an earlier packet (ICMP); reading it has cleared the way for this one.
+            Err(Errno::CONNREFUSED) => self.transmit_once(packet),
+            result => result,
+        }
+    }
+
+    fn transmit_once(&self, packet: &[u8]) -> rustix::io::Result<()> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        if self.connected {
+            return send(&self.sockets.rtp, packet, flags).map(drop);
+        }
+        let to = self.lock.destination().ok_or(Errno::NOTCONN)?;
+        sendto(&self.sockets.rtp, packet, flags, &to).map(drop)
+    }
+
+    fn listen_to(&mut self, source: SocketAddr) {
+        // Where connecting is refused, the lock alone keeps others out.
+        self.connected = connect(&self.sockets.rtp, &source).is_ok();
+    }
+
+    fn listen_to_all(&mut self) {
+        if self.connected {
+            self.connected = connect_unspec(&self.sockets.rtp).is_err();
+        }
+    }
+
+    /// Reads one RTCP packet.
+    pub fn receive_report(&mut self, turn: &mut Turn) {
+        let Ok((length, source)) = read_from(&self.sockets.rtcp, &mut turn.packet[..]) else {
+            return;
+        };
+        if !self.lock.is_host(source.ip()) {
+            self.alien += 1;
+            turn.tally.alien_packets += 1;
+            return;
+        }
+        let sources = Sources {
+            reception: &mut self.reception,
+            transmission: &self.transmission,
+            clock: turn.clock,
+        };
+        let heard = turn
+            .packet
+            .get(..length)
+            .is_some_and(|datagram| self.reports.receive(datagram, &sources, turn.now).is_ok());
+        if heard {
+            self.rtcp_source = Some(source);
+            turn.tally.rtcp_received += 1;
+        } else {
+            self.count_malformed(turn);
+        }
+    }
+
+    /// When [`Leg::on_timer`] has something to do.
+    pub fn due(&self) -> Nanos {
+        let press = self.detector.deadline().unwrap_or(NEVER);
+        self.reports.due().min(self.lock.due()).min(press)
+    }
+
+    /// Does what time asks for. Returns a key press whose end was lost.
+    pub fn on_timer(&mut self, turn: &mut Turn) -> Option<Press> {
+        if self.lock.on_timer(turn.now) {
+            self.listen_to_all();
+        }
+        if self.reports.due() <= turn.now {
+            let mut sources = Sources {
+                reception: &mut self.reception,
+                transmission: &self.transmission,
+                clock: turn.clock,
+            };
+            let (random, out) = (&mut turn.random, &mut turn.report);
+            self.reports.compose(&mut sources, turn.now, random, out);
+            self.send_report(turn);
+        }
+        self.detector.on_timer(turn.now)
+    }
+
+    /// The press that runs, as if it ended now; it goes on all the same.
+    pub fn running_press(&self) -> Option<Press> {
+        self.detector.clone().finish()
+    }
+
+    /// Says goodbye to the party.
+    pub fn end(&mut self, turn: &mut Turn) {
+        let mut sources = Sources {
+            reception: &mut self.reception,
+            transmission: &self.transmission,
+            clock: turn.clock,
+        };
+        self.reports
+            .goodbye(&mut sources, turn.now, &mut turn.report);
+        self.send_report(turn);
+    }
+
+    /// Sends what lies in the turn's report buffer. A report that is lost is made good by the next.
+    fn send_report(&self, turn: &mut Turn) {
+        let negotiated = self.remote.map(|remote| remote.rtcp());
+        let Some(to) = self.rtcp_source.or(negotiated).filter(|to| to.port() != 0) else {
+            return;
+        };
+        if self.remote.is_none() || turn.report.is_empty() {
+            return;
+        }
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        if sendto(&self.sockets.rtcp, &turn.report, flags, &to).is_ok() {
+            turn.tally.rtcp_sent += 1;
+        }
+    }
+
+    /// What came and went so far.
+    pub fn stats(&self) -> SideStats {
+        let reception = &self.reception;
+        let unique = reception.packets.saturating_sub(reception.duplicate);
+        let expected = unique + reception.lost();
+        let loss = 100.0 * reception.lost() as f64 / expected.max(1) as f64;
+        let jitter_ms = reception.jitter_ms();
+        let rtt_ms = self.reports.rtt_ms();
+        let mos = (reception.packets > 0)
+            .then(|| estimate_mos(loss, jitter_ms, rtt_ms.unwrap_or_default()));
+        SideStats {
+            side: self.side,
+            received_packets: reception.packets,
+            received_bytes: reception.bytes,
+            sent_packets: self.transmission.packets,
+            sent_bytes: self.transmission.bytes,
+            lost: reception.lost(),
+            late: reception.late,
+            duplicate: reception.duplicate,
+            alien: self.alien,
+            malformed: self.malformed,
+            unsent: self.unsent,
+            ssrc_changes: reception.ssrc_changes,
+            jitter_ms,
+            mos,
+            rtt_ms,
+        }
+    }
+}
+
+/// Reads one datagram; its length is the true one, even where that is more than the buffer holds.
+fn read_from(
+    socket: &std::os::fd::OwnedFd,
+    buffer: &mut [u8],
+) -> rustix::io::Result<(usize, SocketAddr)> {
+    let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+    let (_, length, source) = recvfrom(socket, buffer, flags)?;
+    let source = source.ok_or(Errno::AFNOSUPPORT)?;
+    Ok((length, SocketAddr::try_from(source)?))
+}

@@ -1,0 +1,249 @@
+//! A worker: one thread, its epoll, and the calls and streams that live on it for their whole lives.
+//!
+//! In a turn it takes what is ready (orders, packets, connections), then what is due, and then tells what
+//! came of it. Whatever panics is blamed on the call or stream that was served, and ends only that.
+mod calls;
+pub mod mailbox;
+mod orders;
+mod pace;
+mod streams;
+mod timers;
+mod token;
+
+#[cfg(test)]
+mod tests;
+
+use std::any::Any;
+use std::collections::{HashMap, VecDeque};
+use std::num::Wrapping;
+use std::os::fd::OwnedFd;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::Arc;
+
+use rustix::event::{epoll, Timespec};
+use rustix::thread::{clock_nanosleep_absolute, ClockId};
+use slab::Slab;
+
+use self::calls::CallSlot;
+use self::mailbox::{Mailbox, Order};
+use self::pace::Pace;
+use self::streams::StreamSlot;
+use self::timers::Timers;
+use self::token::{Kind, Token};
+use crate::clock::{Clock, Nanos, SECOND};
+use crate::error::Result;
+use crate::events::Events;
+use crate::leg::Turn;
+use crate::orders::Side;
+use crate::queue::EventQueue;
+use crate::registry::Registry;
+use crate::tally::SharedTally;
+
+/// Sockets taken from epoll at a time.
+const READY: usize = 512;
+
+/// What all workers and the engine share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The engine's clock.
+    pub clock: Clock,
+    /// How long a leg waits for its negotiated source.
+    pub learning: Nanos,
+    /// How long a call may be without media; 0: for ever.
+    pub idle_limit: Nanos,
+    /// What the engine tells.
+    pub events: EventQueue,
+    /// The living calls.
+    pub calls: Registry,
+    /// The living streams.
+    pub streams: Registry,
+}
+
+/// What a worker shares with the engine alone.
+#[derive(Debug)]
+pub struct Desk {
+    /// Its orders.
+    pub mailbox: Mailbox,
+    /// Its counters.
+    pub tally: SharedTally,
+}
+
+/// Who is served just now.
+#[derive(Debug, Clone, Copy)]
+enum Blame {
+    Nobody,
+    Call(usize),
+    Stream(usize),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Worker {
+    shared: Arc<Shared>,
+    desk: Arc<Desk>,
+    epoll: OwnedFd,
+    calls: Slab<CallSlot>,
+    call_slots: HashMap<u64, usize>,
+    streams: Slab<StreamSlot>,
+    stream_slots: HashMap<u64, usize>,
+    generation: Wrapping<u32>,
+    timers: Timers,
+    pace: Pace,
+    turn: Turn,
+    events: Events,
+    /// Orders being carried out; kept for its room.
+    orders: VecDeque<Order>,
+    /// Streams that ended in this turn.
+    finished: Vec<usize>,
+    blame: Blame,
+    stopped: bool,
+}
+
+impl Worker {
+    /// A worker without calls, deaf until it is [run](Worker::run).
+    pub fn new(shared: Arc<Shared>, desk: Arc<Desk>) -> Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let data = epoll::EventData::new_u64(Token::MAILBOX.bits());
+        epoll::add(&epoll, &desk.mailbox, data, epoll::EventFlags::IN)?;
+        Ok(Self {
+            turn: Turn::new(shared.clock),
+            shared,
+            desk,
+            epoll,
+            calls: Slab::new(),
+            call_slots: HashMap::new(),
+            streams: Slab::new(),
+            stream_slots: HashMap::new(),
+            generation: Wrapping(0),
+            timers: Timers::default(),
+            pace: Pace::default(),
+            events: Events::new(),
+            orders: VecDeque::new(),
+            finished: Vec::new(),
+            blame: Blame::Nobody,
+            stopped: false,
+        })
+    }
+
+    /// Serves until it is told to stop.
+    pub fn run(mut self) {
+        let nothing = epoll::Event {
+            flags: epoll::EventFlags::empty(),
+            data: epoll::EventData::new_u64(0),
+        };
+        let mut ready = vec![nothing; READY];
+        while !self.stopped {
+            let count = epoll::wait(&self.epoll, &mut ready[..], self.patience().as_ref());
+            let count = count.unwrap_or(0);
+            self.turn.now = self.shared.clock.now();
+            for event in &ready[..count] {
+                let token = Token::from_bits({ event.data }.u64());
+                let flags = event.flags;
+                self.guard(|worker| worker.dispatch(token, flags));
+            }
+            self.ring_alarms();
+            self.tell();
+            self.pace.turned(count as u64, self.turn.now);
+            if count == 0 {
+                if let Some(until) = self.pace.rest() {
+                    sleep_until(until);
+                }
+            }
+        }
+        self.end();
+    }
+
+    /// How long the next look may wait.
+    fn patience(&self) -> Option<Timespec> {
+        if self.pace.looks_again() {
+            return Some(Timespec::default());
+        }
+        let due = self.timers.next()?;
+        Some(timespec(due.saturating_sub(self.shared.clock.now())))
+    }
+
+    fn dispatch(&mut self, token: Token, flags: epoll::EventFlags) {
+        match token.kind() {
+            Kind::Mailbox => self.take_orders(),
+            Kind::RtpA => self.on_rtp(token, Side::A),
+            Kind::RtpB => self.on_rtp(token, Side::B),
+            Kind::RtcpA => self.on_rtcp(token, Side::A),
+            Kind::RtcpB => self.on_rtcp(token, Side::B),
+            Kind::Stream => self.on_stream_ready(token, flags),
+            Kind::Call => {}
+        }
+    }
+
+    fn take_orders(&mut self) {
+        let mut orders = std::mem::take(&mut self.orders);
+        self.desk.mailbox.take(&mut orders);
+        for order in orders.drain(..) {
+            self.guard(|worker| worker.carry_out(order));
+        }
+        self.orders = orders;
+    }
+
+    fn ring_alarms(&mut self) {
+        while let Some((due, token)) = self.timers.pop(self.turn.now) {
+            self.guard(|worker| match token.kind() {
+                Kind::Stream => worker.on_stream_alarm(token, due),
+                _ => worker.on_call_alarm(token, due),
+            });
+        }
+    }
+
+    /// Lets go of what has ended, and tells what came of the turn.
+    fn tell(&mut self) {
+        while let Some(slot) = self.finished.pop() {
+            self.remove_stream(slot);
+        }
+        self.shared.events.append(&mut self.events);
+        self.desk.tally.publish(&self.turn.tally);
+    }
+
+    fn next_generation(&mut self) -> u32 {
+        self.generation += 1;
+        self.generation.0
+    }
+
+    /// Does some work; a panic in it ends the call or stream that was served, and nothing else.
+    fn guard(&mut self, work: impl FnOnce(&mut Self)) {
+        self.blame = Blame::Nobody;
+        let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(self))) else {
+            return;
+        };
+        match self.blame {
+            Blame::Nobody => {}
+            Blame::Call(slot) => self.fail_call(slot, panic_text(&*panic)),
+            Blame::Stream(slot) => self.fail_stream(slot),
+        }
+    }
+
+    fn end(&mut self) {
+        for (_, living) in &mut self.calls {
+            living.say_goodbye(&mut self.turn);
+        }
+        self.desk.tally.publish(&self.turn.tally);
+    }
+}
+
+/// What a panic said.
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let owned = || panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(owned)
+        .unwrap_or("a panic without a message")
+        .into()
+}
+
+fn timespec(time: Nanos) -> Timespec {
+    Timespec {
+        tv_sec: (time / SECOND) as i64,
+        tv_nsec: (time % SECOND) as _,
+    }
+}
+
+/// Sleeps; an interruption only means less rest.
+fn sleep_until(time: Nanos) {
+    let _ = clock_nanosleep_absolute(ClockId::Monotonic, &timespec(time));
+}

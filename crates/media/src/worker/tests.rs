@@ -1,0 +1,99 @@
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::*;
+use crate::events::Event;
+use crate::ports::PortPool;
+
+/// A worker that is turned by hand, with calls on loopback.
+struct Bench {
+    worker: Worker,
+    ports: Arc<PortPool>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let clock = Clock::start();
+        let shared = Arc::new(Shared {
+            clock,
+            learning: SECOND,
+            idle_limit: 0,
+            events: EventQueue::new().unwrap(),
+            calls: Registry::default(),
+            streams: Registry::default(),
+        });
+        let desk = Arc::new(Desk {
+            mailbox: Mailbox::new().unwrap(),
+            tally: SharedTally::default(),
+        });
+        let address = IpAddr::V4(Ipv4Addr::new(127, 78, 0, 1));
+        Self {
+            worker: Worker::new(shared, desk).unwrap(),
+            ports: Arc::new(PortPool::new(address, 20_000, 29_999, clock)),
+        }
+    }
+
+    fn open(&mut self, call: u64) {
+        let sockets = Box::new([self.ports.bind().unwrap(), self.ports.bind().unwrap()]);
+        self.worker.shared.calls.add(call, 10).unwrap();
+        self.order(Order::OpenCall { call, sockets });
+    }
+
+    fn order(&mut self, order: Order) {
+        self.worker.desk.mailbox.post(order).unwrap();
+        self.worker.take_orders();
+        self.worker.tell();
+    }
+
+    fn events(&self) -> Events {
+        self.worker.shared.events.take()
+    }
+}
+
+#[test]
+fn a_panic_ends_its_call_and_no_other() {
+    let mut bench = Bench::new();
+    bench.open(1);
+    bench.open(2);
+    bench.order(Order::Break { call: 1 });
+    let events = bench.events();
+    assert!(
+        matches!(&events[..], [
+            Event::CallFailed { call: 1, detail },
+            Event::CallClosed { call: 1, sides },
+        ] if detail == "broken on purpose" && sides.len() == 2),
+        "{events:?}"
+    );
+    assert_eq!(bench.ports.in_use(), 4);
+    bench.order(Order::QueryCall { call: 2 });
+    assert!(matches!(
+        bench.events()[..],
+        [Event::CallStats { call: 2, .. }]
+    ));
+    assert!(bench.worker.shared.calls.check(1).is_err());
+}
+
+#[test]
+fn an_order_for_what_has_ended_comes_to_nothing() {
+    let mut bench = Bench::new();
+    bench.open(1);
+    bench.order(Order::CloseCall { call: 1 });
+    assert!(matches!(
+        bench.events()[..],
+        [Event::CallClosed { call: 1, .. }]
+    ));
+    bench.order(Order::QueryCall { call: 1 });
+    bench.order(Order::AbortStream { stream: 5 });
+    assert!(bench.events().is_empty());
+    assert_eq!(bench.ports.in_use(), 0);
+}
+
+#[test]
+fn a_socket_event_of_a_call_that_is_gone_touches_no_successor() {
+    let mut bench = Bench::new();
+    bench.open(1);
+    let stale = Token::new(Kind::RtpA, 0, bench.worker.generation.0);
+    bench.order(Order::CloseCall { call: 1 });
+    bench.open(2);
+    bench.worker.dispatch(stale, epoll::EventFlags::IN);
+    assert!(matches!(bench.worker.blame, Blame::Nobody));
+}
