@@ -204,7 +204,7 @@ def listen(  # noqa: PLR0913 - one parameter for each option
         list[str] | None, typer.Option(metavar="NAME", help="A further name in the certificate.")
     ] = None,
     tls: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the certificates are; DIR of --out without it.")
+        Path | None, typer.Option(metavar="DIR", help="Where the certificates are; tls in --out without it.")
     ] = None,
     streams: Annotated[
         int | None, typer.Option(min=1, metavar="NUMBER", help="End after so many streams.")

@@ -119,8 +119,9 @@ class Node:
     api: Annotated[ApiListener | None, ApiUrl()] = None
     """Where `/healthz`, `/readyz` and `/metrics` are served. Without it they are not."""
     database: Annotated[Path, Database()] = Path("sidestream.db")
-    """Names the directory of the journal: `sqlite:///` with the path of a file, whose directory the journal
-    is written to. A relative path starts at the configuration file; a path from the root has four slashes."""
+    """Where the gateway keeps its files: `sqlite:///` with the path of a file, beside which the directory
+    `journal` is made. A relative path starts at the configuration file; one from the root has four
+    slashes."""
     tls: Tls | None = None
     """Certificates for SIP over TLS. Not available in this version."""
     limits: Limits = Limits()

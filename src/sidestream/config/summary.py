@@ -80,7 +80,7 @@ def _node(node: Node) -> NodeSummary:
         "media": f"{node.media.address} ports {node.media.ports}",
         "max_calls": node.limits.max_calls,
         "api": str(node.api) if node.api else None,
-        "journal": str(node.database.parent),
+        "journal": str(node.database.parent / "journal"),
     }
 
 
