@@ -156,6 +156,7 @@ class B2bua:
                 ctx.respond(ctx.caller, (event.key, event.request), 500)
             end(ctx, Slug.INTERNAL_ERROR, detail=detail)
         except Exception:  # noqa: BLE001 - taking leave failed too: what remains is to let go
+            ctx.open.clear()
             if ctx.verdict is None:
                 ctx.verdict = verdict(Slug.INTERNAL_ERROR, detail=detail)
             if ctx.state is not CallState.ENDING:

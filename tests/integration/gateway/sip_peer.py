@@ -187,5 +187,5 @@ async def receive_until(sock: socket.socket, end: bytes) -> bytes:
 async def until(true: Callable[[], bool]) -> None:
     """Wait until something has become true."""
     async with asyncio.timeout(PATIENCE):
-        while not true():
+        while not true():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.005)
