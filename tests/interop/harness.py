@@ -266,7 +266,8 @@ def sipp(
     load = load or Load()
     command = [
         "sipp", "-sf", str(SCENARIOS / f"{scenario}.xml"),
-        "-i", local[0], "-mi", local[0], "-p", str(local[1]), "-m", str(load.calls), "-r", str(load.rate), "-d", str(load.pause_ms), "-t", load.transport,
+        "-i", local[0], "-mi", local[0], "-p", str(local[1]),
+        "-m", str(load.calls), "-r", str(load.rate), "-d", str(load.pause_ms), "-t", load.transport,
         "-mp", str(load.media_port), "-s", "+15559870001", "-nostdin", "-trace_err", "-error_file",
         str(directory / f"{scenario}-errors.log"), *load.options,
     ]  # fmt: skip
