@@ -4,6 +4,7 @@
 //! the frames of a media stream. A call lives on one worker thread for its whole life. Nothing in this
 //! crate knows Python.
 
+pub mod calendar;
 pub mod call;
 pub mod clock;
 pub mod codec;
