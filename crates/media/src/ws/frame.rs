@@ -337,13 +337,13 @@ pub fn append_frame(
     let length = out.len() - start - USUAL_HEADER_BYTES;
     let key = masks.next_key();
     let (header, header_length) = frame_header(opcode, length, key);
-    if header_length != USUAL_HEADER_BYTES {
+    if header_length == USUAL_HEADER_BYTES {
+        out[start..start + header_length].copy_from_slice(&header[..header_length]);
+    } else {
         out.splice(
             start..start + USUAL_HEADER_BYTES,
             header[..header_length].iter().copied(),
         );
-    } else {
-        out[start..start + header_length].copy_from_slice(&header[..header_length]);
     }
     apply_mask(&mut out[start + header_length..], key);
 }
