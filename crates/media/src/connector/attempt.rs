@@ -12,6 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::outcome::{Established, FailReason, Failed};
 use crate::orders::ConnectAttempt;
 use crate::ws::handshake::{self, Refusal, UpgradeRequest};
+use crate::ws::message::check_object;
 use crate::ws::{mask, tls};
 
 /// Bytes of ours that the kernel holds unsent before it takes no more. Without it the kernel would hide a stalled
@@ -92,6 +93,9 @@ impl Attempt {
         now: Instant,
     ) -> Result<Self, Failed> {
         let engine = |detail: String| Failed::new(FailReason::Engine, detail);
+        for body in [&order.connect, &order.start] {
+            check_object(body.as_bytes()).map_err(|error| engine(error.to_string()))?;
+        }
         let tls_config = match (config, &order.server_name) {
             (Some(config), Some(name)) => {
                 let name = ServerName::try_from(name.clone());

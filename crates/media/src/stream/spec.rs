@@ -1,6 +1,7 @@
 //! What an order to open a stream may ask for.
 use std::collections::HashSet;
 
+use crate::clock::{Nanos, SECOND};
 use crate::error::{MediaError, Result};
 use crate::orders::StreamSpec;
 use crate::tap;
@@ -13,6 +14,9 @@ const BUFFER_MAX_MS: u32 = 120_000;
 const FLUSH_MAX_MS: u32 = 200;
 /// The shortest interval of pings, in milliseconds.
 const PING_MIN_MS: u32 = 10;
+
+/// How far from now sample 0 may be.
+const START_MAX: Nanos = 10 * SECOND;
 
 /// The shape that the tap sees; a channel's index is the same in both.
 pub fn tap_spec(spec: &StreamSpec) -> tap::StreamSpec {
@@ -30,10 +34,14 @@ pub fn tap_spec(spec: &StreamSpec) -> tap::StreamSpec {
     }
 }
 
-/// Refuses what no stream can follow.
-pub fn validate(spec: &StreamSpec) -> Result<()> {
+/// Refuses what no stream can follow that is opened `now`.
+pub fn validate(spec: &StreamSpec, now: Nanos) -> Result<()> {
     tap_spec(spec).validate()?;
     let refuse = |detail: &str| Err(MediaError::bad_spec(detail));
+    // All that lies between would have to be filled with silence.
+    if spec.start_ns.abs_diff(now) > START_MAX {
+        return refuse("startNs must be within 10 seconds of now");
+    }
     let numbers: HashSet<_> = spec
         .channels
         .iter()
@@ -74,7 +82,7 @@ pub(crate) mod tests {
     #[test]
     fn what_is_left_out_has_the_documented_default() {
         let spec = spec();
-        assert!(validate(&spec).is_ok());
+        assert!(validate(&spec, 0).is_ok());
         assert_eq!(
             (spec.flush_ms, spec.queue_ms, spec.replay_ms),
             (20, 10_000, 10_000)
@@ -91,7 +99,7 @@ pub(crate) mod tests {
         let refused = |change: fn(&mut StreamSpec)| {
             let mut spec = spec();
             change(&mut spec);
-            assert!(validate(&spec).is_err(), "{spec:?}");
+            assert!(validate(&spec, 0).is_err(), "{spec:?}");
         };
         refused(|spec| spec.channels[1].side = orders::Side::A);
         refused(|spec| spec.channels[1].channel = 0);
@@ -101,5 +109,6 @@ pub(crate) mod tests {
         refused(|spec| spec.ping_ms = 0);
         refused(|spec| spec.missed_pongs = 0);
         refused(|spec| spec.sample_rate = 16_000);
+        refused(|spec| spec.start_ns = 11 * SECOND);
     }
 }

@@ -20,6 +20,21 @@ pub enum Cause {
     Reconnect,
 }
 
+impl Cause {
+    /// The name in `media.gap`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Loss => "loss",
+            Self::Silence => "silence",
+            Self::Hold => "hold",
+            Self::Paused => "paused",
+            Self::Drift => "drift",
+            Self::Overflow => "overflow",
+            Self::Reconnect => "reconnect",
+        }
+    }
+}
+
 /// One report about a gap. The reports of one gap are disjoint: together they cover it exactly once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {

@@ -368,11 +368,11 @@ fn frame_header(opcode: Opcode, length: usize, key: [u8; 4]) -> ([u8; MAX_HEADER
         header[1] = 0x80 | length as u8;
         2
     } else if let Ok(short) = u16::try_from(length) {
-        header[1] = 0x80 | 126;
+        header[1] = 0xFE;
         header[2..4].copy_from_slice(&short.to_be_bytes());
         4
     } else {
-        header[1] = 0x80 | 127;
+        header[1] = 0xFF;
         header[2..10].copy_from_slice(&(length as u64).to_be_bytes());
         10
     };

@@ -5,6 +5,11 @@
 
 use serde::Deserialize;
 
+use crate::error::{MediaError, Result};
+
+/// The largest body of one message, in bytes.
+pub const MAX_BODY_BYTES: usize = 256 * 1024;
+
 /// The fields of one media message that differ from frame to frame.
 #[derive(Debug, Clone, Copy)]
 pub struct MediaFields<'a> {
@@ -77,6 +82,17 @@ pub fn append_control(
     out.push(b':');
     out.extend_from_slice(body);
     out.push(b'}');
+}
+
+/// Checks that a body ordered from outside is one JSON object of a bounded size.
+pub fn check_object(body: &[u8]) -> Result<()> {
+    if body.len() > MAX_BODY_BYTES {
+        return Err(MediaError::bad_spec("a message's body is too large"));
+    }
+    let object: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(body).map_err(MediaError::bad_spec)?;
+    drop(object);
+    Ok(())
 }
 
 /// Text as a JSON string, with its quotes.
@@ -166,6 +182,14 @@ mod tests {
         );
     }
 
+    #[test]
+    fn only_objects_are_bodies() {
+        for body in [&b"[]"[..], b"{", b"1", b"", b"{}{}", b"{\"a\":\xFF}"] {
+            assert!(check_object(body).is_err());
+        }
+        let large = format!("{{\"a\":\"{}\"}}", "x".repeat(MAX_BODY_BYTES));
+        assert!(check_object(large.as_bytes()).is_err());
+    }
     #[test]
     fn acks_in_both_forms() {
         assert_eq!(parse_ack(r#"{"event":"ack","sequenceNumber":5}"#), Some(5));
