@@ -94,6 +94,10 @@ class Route:
     """Searched in the called number; None matches any."""
 
 
+CALLED_MAX = 128
+"""Characters; what is longer is no number, fits no pattern, and costs the search no time."""
+
+
 def first_route(routes: Sequence[Route], source: str, called: str) -> Route | None:
     """The first route from a trunk that matches the called number.
 
@@ -103,9 +107,13 @@ def first_route(routes: Sequence[Route], source: str, called: str) -> Route | No
         called: User part of the Request-URI (or the number of a tel URI).
     """
     for route in routes:
-        if route.source == source and (route.pattern is None or route.pattern.search(called)):
+        if route.source == source and (route.pattern is None or _fits(route.pattern, called)):
             return route
     return None
+
+
+def _fits(pattern: re.Pattern[str], called: str) -> bool:
+    return len(called) <= CALLED_MAX and pattern.search(called) is not None
 
 
 def order_peers(peers: Sequence[PeerHop], randomness: Randomness) -> tuple[PeerHop, ...]:

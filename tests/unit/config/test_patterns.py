@@ -45,8 +45,8 @@ def test_what_could_run_away_is_refused(text: str) -> None:
 
 
 def test_many_repeats_and_back_references_are_refused() -> None:
-    with pytest.raises(PatternError, match="5 repeats"):
-        compile_pattern("a+b+c+d+e+")
+    with pytest.raises(PatternError, match="3 repeats"):
+        compile_pattern("a+b+c+")
     with pytest.raises(PatternError, match="back-references"):
         compile_pattern(r"(a)\1")
 
