@@ -1,0 +1,103 @@
+from dataclasses import replace
+
+import pytest
+
+from sidestream.call.routing import PeerAddress
+from sidestream.call.verdict import Slug
+from sidestream.gateway.admission import Admission, Admitted, Refused, TokenBucket
+from unit.gateway.samples import configuration, request, source
+
+
+def admitted(admission: Admission, now: float = 0.0) -> Admitted:
+    decision = admission.admit(request(), source(), now)
+    assert isinstance(decision, Admitted), decision
+    return decision
+
+
+def refusal(
+    admission: Admission, called: str = "+15551234", host: str = "192.0.2.1", now: float = 0.0
+) -> Slug:
+    decision = admission.admit(request(called=called), source(host), now)
+    assert isinstance(decision, Refused), decision
+    return decision.slug
+
+
+def test_a_call_of_a_known_trunk_is_routed_by_its_number() -> None:
+    decision = admitted(Admission(configuration(), 0.0))
+    assert (decision.account.name, decision.caller.name, decision.callee.name) == ("acme", "carrier", "desk")
+    assert [peer.uri for peer in decision.peers] == ["sip:192.0.2.33:5090", "sip:desk.example:5090"]
+
+
+def test_an_address_that_is_no_trunks_is_refused_even_while_draining() -> None:
+    admission = Admission(configuration(), 0.0)
+    assert refusal(admission, host="198.51.100.1") is Slug.UNKNOWN_TRUNK
+    admission.draining = True
+    assert refusal(admission, host="198.51.100.1") is Slug.UNKNOWN_TRUNK
+
+
+def test_a_number_without_a_route_and_a_route_without_a_peer() -> None:
+    whole = configuration()
+    assert refusal(Admission(whole, 0.0), called="alice") is Slug.NO_ROUTE
+    (account,) = whole.accounts
+    carrier, desk = account.voice_services
+    bare = replace(account, voice_services=(carrier, replace(desk, trunk=None)))
+    assert refusal(Admission(replace(whole, accounts=(bare,)), 0.0)) is Slug.NO_PEER
+
+
+def test_draining_refuses_with_a_time_to_come_back() -> None:
+    admission = Admission(configuration(), 0.0)
+    admission.draining = True
+    decision = admission.admit(request(), source(), 0.0)
+    assert decision == Refused(Slug.DRAINING, "acme", "carrier")
+    assert isinstance(decision, Refused)
+    assert decision.retry_after == 60
+
+
+def test_the_node_takes_as_many_calls_as_it_may_until_one_is_released() -> None:
+    admission = Admission(configuration(max_calls=2), 0.0)
+    first = admitted(admission)
+    admitted(admission)
+    assert refusal(admission) is Slug.CALL_LIMIT
+    admission.release(first)
+    assert admission.calls == 1
+    admitted(admission)
+
+
+def test_a_trunk_takes_as_many_calls_as_it_may_in_both_directions() -> None:
+    admission = Admission(configuration(desk_calls="1"), 0.0)
+    first = admitted(admission)
+    assert refusal(admission) is Slug.CALL_LIMIT
+    assert refusal(admission, host="192.0.2.33") is Slug.CALL_LIMIT
+    admission.release(first)
+    admitted(admission)
+
+
+def test_the_rate_is_limited_and_refused_calls_cost_no_token() -> None:
+    admission = Admission(configuration(rate=2), 0.0)
+    for _ in range(10):
+        assert refusal(admission, called="alice") is Slug.NO_ROUTE
+    admitted(admission)
+    admitted(admission)
+    assert refusal(admission) is Slug.RATE_LIMIT
+    admitted(admission, now=0.5)
+    assert refusal(admission, now=0.5) is Slug.RATE_LIMIT
+
+
+def test_a_named_peer_is_known_once_its_name_is() -> None:
+    admission = Admission(configuration(), 0.0)
+    assert admission.named_peers() == [(("acme", "desk"), "sip:desk.example:5090")]
+    assert refusal(admission, host="203.0.113.5") is Slug.UNKNOWN_TRUNK
+    admission.learn_peers(("acme", "desk"), (PeerAddress("203.0.113.5", 5090),))
+    decision = admission.admit(request(), source("203.0.113.5"), 0.0)
+    assert isinstance(decision, Admitted)
+    assert (decision.caller.name, decision.callee.name) == ("desk", "carrier")
+    admission.learn_peers(("acme", "desk"), ())
+    assert refusal(admission, host="203.0.113.5") is Slug.UNKNOWN_TRUNK
+
+
+@pytest.mark.parametrize("rate", [1, 5, 200])
+def test_a_bucket_passes_its_rate_over_time(rate: int) -> None:
+    bucket = TokenBucket(rate, 0.0)
+    passed = sum(bucket.take(step / 1000) for step in range(10_000))
+    # The burst of one second at the beginning, then the rate; the last token may be due just afterwards.
+    assert passed in {rate * 11 - 1, rate * 11}

@@ -1,0 +1,73 @@
+from sidestream.call.commands import UpdateLegMedia
+from sidestream.call.side import Side
+from sidestream.gateway.engine_messages import CallClosed, EngineEvent, StreamSpec
+from sidestream.gateway.media import Media, read_metrics
+from sidestream.observe import metrics
+from sidestream.sdp.negotiate import MediaAddress, NegotiatedCodec
+from unit.gateway.fake_engine import FakeEngine
+
+SPEC = StreamSpec(
+    stream_id="s",
+    encoding="PCMU",
+    sample_rate=8000,
+    frame_ms=20,
+    layout="separate",
+    channels=[],
+    started_at_unix_ms=0,
+    start_ns=0,
+)
+
+
+def test_events_reach_the_listener_of_their_call_or_stream_until_the_last() -> None:
+    fake = FakeEngine()
+    media = Media(fake.engine)
+    call, heard = media.open_call(), list[EngineEvent]()
+    media.listen_to_call(call, heard.append)
+    stream = media.open_stream(call, SPEC, heard.append)
+    fake.tell(event="text", stream=stream, text="hello")
+    fake.tell(event="text", stream=stream + 7, text="nobody's")
+    fake.tell(event="media_timeout", call=call.handle, idleMs=5)
+    fake.tell(event="call_closed", call=call.handle, sides=[])
+    fake.tell(event="media_timeout", call=call.handle, idleMs=6)
+    media.take_events()
+    assert [type(event).__name__ for event in heard] == ["StreamText", "MediaTimeout", "CallClosed"]
+    media.forget_stream(stream)
+    fake.tell(event="text", stream=stream, text="late")
+    media.take_events()
+    assert isinstance(heard[-1], CallClosed)
+
+
+def test_what_cannot_be_read_is_survived() -> None:
+    fake = FakeEngine()
+    media = Media(fake.engine)
+    fake.tell(event="from the future")
+    media.take_events()
+    fake.tell(event="media_timeout", call=1, idleMs=5)
+    heard: list[object] = []
+    media.listen_to_call(media.open_call(), heard.append)
+    media.take_events()
+    assert len(heard) == 1
+
+
+def test_a_leg_is_told_as_it_was_agreed() -> None:
+    fake = FakeEngine()
+    media = Media(fake.engine)
+    call = media.open_call()
+    codec = NegotiatedCodec("PCMA", 8000, 1, 8, 98, None)
+    media.set_leg(call, UpdateLegMedia(Side.B, MediaAddress("192.0.2.1", 4000, 4001), (codec,), 30, True))
+    media.set_leg(call, UpdateLegMedia(Side.A, None, (), 20, False))
+    first, second = fake.all_of("set_leg")
+    assert first == {
+        "side": "b",
+        "remote": {"host": "192.0.2.1", "rtpPort": 4000, "rtcpPort": 4001},
+        "codecs": [{"name": "PCMA", "clockRate": 8000, "channels": 1, "localPt": 8, "remotePt": 98}],
+        "ptimeMs": 30,
+        "held": True,
+    }
+    assert second["remote"] is None
+
+
+def test_totals_become_metrics() -> None:
+    readings = read_metrics(Media(FakeEngine().engine).totals())
+    assert readings[metrics.MEDIA_PORTS_IN_USE] == 7
+    assert all(metric.live for metric in readings)
