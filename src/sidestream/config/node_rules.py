@@ -64,13 +64,26 @@ def media_ports_are_free(node: Node) -> Iterator[Finding]:
             yield Finding(("sip", index), message, "Choose a port outside of them")
 
 
+PAIRS_PER_CALL: Final = 2
+"""RTP and RTCP of each leg."""
+
+
+def media_ports_carry_a_call(node: Node) -> Iterator[Finding]:
+    """A call takes two pairs of ports, each an even one and the odd one above."""
+    ports = node.media.ports
+    if ports.pairs < PAIRS_PER_CALL:
+        message = f"{ports} is too small for a call, which takes four ports from an even one"
+        remedy = f"Widen the range to {4 * node.limits.max_calls} ports for limits.max_calls"
+        yield Finding(("media", "ports"), message, remedy)
+
+
 def media_ports_carry_the_limit(node: Node) -> Iterator[Finding]:
-    """Each call wants two pairs of ports."""
+    """Advice: the ports are enough for `limits.max_calls`; the call beyond them is refused."""
     ports, wanted = node.media.ports, node.limits.max_calls
-    carried = ports.pairs // 2
-    if carried < wanted:
-        message = f"{ports} has {ports.pairs} pairs of ports for {carried} calls, fewer than limits.max_calls"
-        remedy = f"Widen the range to {4 * wanted} ports, or set limits.max_calls to {max(carried, 1)}"
+    carried = ports.pairs // PAIRS_PER_CALL
+    if PAIRS_PER_CALL <= ports.pairs and carried < wanted:
+        message = f"{ports} carries {carried} calls at once, fewer than the {wanted} of limits.max_calls"
+        remedy = f"Widen the range to {4 * wanted} ports, or set limits.max_calls to {carried}"
         yield Finding(("media", "ports"), message, remedy)
 
 

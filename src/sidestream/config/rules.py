@@ -60,7 +60,7 @@ RULES: Final = (
     Rule(Node, ("sip", "tls"), node_rules.listeners_are_available),
     Rule(Node, ("sip", "api"), node_rules.listeners_stand_once),
     Rule(Node, ("sip", "media"), node_rules.media_ports_are_free),
-    Rule(Node, ("media", "limits"), node_rules.media_ports_carry_the_limit),
+    Rule(Node, ("media", "limits"), node_rules.media_ports_carry_a_call),
     Rule(Node, ("sip", "media", "advertise"), node_rules.addresses_can_be_told),
     Rule(Node, ("media", "advertise"), node_rules.addresses_are_of_one_family),
     Rule(Peer, ("uri",), service_rules.peers_are_available),
@@ -92,6 +92,7 @@ RULES: Final = (
 """What a configuration is refused for."""
 
 ADVICE: Final = (
+    Rule(Node, ("media", "limits"), node_rules.media_ports_carry_the_limit),
     Rule(Account, ("routes",), service_rules.later_routes_are_reached),
     Rule(EndpointAuth, ("bearer", "basic", "headers"), integration_rules.secrets_are_elsewhere),
     Rule(MediaStreamIntegration, ("ca",), integration_rules.certificates_are_there),
