@@ -21,6 +21,7 @@ from sidestream.call.commands import (
     SendAck,
     SendRequest,
     SetTimer,
+    UpdateLegMedia,
 )
 from sidestream.call.events import (
     AckArrived,
@@ -378,6 +379,11 @@ def every(items: Sequence[object], kind: type[_Kind]) -> list[_Kind]:
 def session(message: Message) -> SessionDescription:
     """The session description in a message."""
     return parse_sdp(message.body)
+
+
+def media_port(order: UpdateLegMedia) -> int | None:
+    """The port that the media engine is told to send to."""
+    return order.remote.rtp_port if order.remote else None
 
 
 def with_via(request: Request, branch: str) -> Request:

@@ -27,6 +27,11 @@ def test_the_answer_is_acknowledged_at_once_and_relayed() -> None:
     assert len(bench.facts(CallAnswered)) == 1
     kinds = [type(command) for command in bench.out]
     assert kinds.index(UpdateLegMedia) < kinds.index(BridgeMedia)
+
+
+def test_the_callers_ack_confirms_the_call() -> None:
+    bench = CallBench().start()
+    bench.answer()
     bench.ack()
     assert bench.b2bua.state is CallState.TALKING
     assert every(bench.out, ConfirmAnswer) == [ConfirmAnswer(bench.invite_key)]
@@ -123,8 +128,8 @@ def test_a_delayed_offer_without_an_answer_ends_the_call(body: bytes) -> None:
     bench.answer(OFFER)
     bench.ack(body)
     assert len(bench.acks()) == 1
-    assert bench.sent("BYE", Side.A)
-    assert bench.sent("BYE", Side.B)
+    assert bench.requests("BYE", Side.A)
+    assert bench.requests("BYE", Side.B)
     verdict = bench.finish()
     assert (verdict.slug, verdict.sip_status) == (Slug.ANSWER_MISSING, 200)
 

@@ -69,7 +69,7 @@ def test_no_offer_crosses_before_the_ack_of_a_reinvite() -> None:
     assert bench.final(bench.request(Side.B, "INVITE", sdp("0"))).status == 491
     bench.ack()
     bench.request(Side.B, "INVITE", sdp("0", version=2))
-    assert bench.sent("INVITE", Side.A)
+    assert bench.requests("INVITE", Side.A)
 
 
 @pytest.mark.parametrize(("method", "status"), [("INVITE", 500), ("UPDATE", 500)])
@@ -126,7 +126,7 @@ def test_an_update_crosses_as_reinvite_to_a_party_that_does_not(headers: list[tu
     assert bench.acks()[-1].cseq.number == invite.request.cseq.number
     assert bench.final(key).status == 200
     bench.request(Side.B, "INVITE", sdp("0", version=2))
-    assert bench.sent("INVITE", Side.A), "no ACK of the UPDATE's sender is awaited"
+    assert bench.requests("INVITE", Side.A), "no ACK of the UPDATE's sender is awaited"
 
 
 def test_an_update_without_an_offer_crosses_even_early() -> None:

@@ -1,0 +1,216 @@
+"""Each way a call can end: those of a `B2bua` are played here, those of admission listed."""
+
+from collections.abc import Callable
+
+import pytest
+
+from call_script import OFFER, CallBench, sdp
+from sidestream.call.events import (
+    AnswerNotAcknowledged,
+    HangUp,
+    HangUpBy,
+    MediaFailed,
+    MediaTimedOut,
+    RequestTransportFailed,
+    ResponseTransportFailed,
+    TimerName,
+)
+from sidestream.call.setup import CallLimits
+from sidestream.call.side import Side
+from sidestream.call.verdict import RULES, EndedBy, ResultClass, Slug, slug_of_status, verdict
+
+ADMISSION = {
+    Slug.UNKNOWN_TRUNK,
+    Slug.NO_ROUTE,
+    Slug.CALL_LIMIT,
+    Slug.RATE_LIMIT,
+    Slug.DRAINING,
+    Slug.NO_MEDIA_PORTS,
+}
+"""What is refused before there is a `B2bua`."""
+
+
+def refused(status: int) -> CallBench:
+    bench = CallBench().start()
+    bench.reply(bench.invited, status)
+    return bench
+
+
+def hung_up(side: Side) -> CallBench:
+    bench = CallBench().talk()
+    bench.request(side, "BYE")
+    return bench
+
+
+def stopped(by: HangUpBy) -> CallBench:
+    bench = CallBench().talk()
+    bench.apply(HangUp(by, "because"))
+    return bench
+
+
+def too_long() -> CallBench:
+    bench = CallBench(limits=CallLimits(max_duration=60)).talk()
+    bench.fire(TimerName.MAX_DURATION)
+    return bench
+
+
+def silent() -> CallBench:
+    bench = CallBench().talk()
+    bench.apply(MediaTimedOut(30_000))
+    return bench
+
+
+def engine_lost() -> CallBench:
+    bench = CallBench().talk()
+    bench.apply(MediaFailed("a worker is gone"))
+    return bench
+
+
+def unacknowledged() -> CallBench:
+    bench = CallBench().start()
+    bench.answer()
+    bench.apply(AnswerNotAcknowledged(bench.invite_key))
+    return bench
+
+
+def answer_missing() -> CallBench:
+    bench = CallBench(offer=b"").start()
+    bench.answer(OFFER)
+    bench.ack()
+    return bench
+
+
+def lost() -> CallBench:
+    bench = CallBench().talk()
+    bench.request(Side.A, "INVITE", sdp("8", version=2))
+    bench.reply(bench.requests("INVITE")[-1], 481)
+    return bench
+
+
+def cancelled() -> CallBench:
+    bench = CallBench().start()
+    bench.cancel()
+    return bench
+
+
+def unanswered() -> CallBench:
+    bench = CallBench().start()
+    bench.ring()
+    bench.fire(TimerName.RING)
+    return bench
+
+
+def timed_out() -> CallBench:
+    bench = CallBench().start()
+    bench.time_out(bench.invited)
+    return bench
+
+
+def unreachable() -> CallBench:
+    bench = CallBench().start()
+    bench.apply(RequestTransportFailed(bench.invited.request_id))
+    return bench
+
+
+def unusable() -> CallBench:
+    bench = CallBench().start()
+    bench.answer(b"nonsense")
+    return bench
+
+
+def caller_gone() -> CallBench:
+    bench = CallBench().start()
+    bench.apply(ResponseTransportFailed(bench.invite_key))
+    return bench
+
+
+def broken() -> CallBench:
+    bench = CallBench()
+    object.__setattr__(bench.setup, "token", None)
+    return bench.start()
+
+
+ENDINGS: dict[Slug, Callable[[], CallBench]] = {
+    Slug.CALLER_HUNG_UP: lambda: hung_up(Side.A),
+    Slug.CALLEE_HUNG_UP: lambda: hung_up(Side.B),
+    Slug.HUNG_UP_BY_OPERATOR: lambda: stopped(HangUpBy.OPERATOR),
+    Slug.SHUTDOWN: lambda: stopped(HangUpBy.SHUTDOWN),
+    Slug.POLICY: lambda: stopped(HangUpBy.POLICY),
+    Slug.MAX_DURATION: too_long,
+    Slug.MEDIA_TIMEOUT: silent,
+    Slug.MEDIA_FAILED: engine_lost,
+    Slug.ANSWER_NOT_ACKNOWLEDGED: unacknowledged,
+    Slug.ANSWER_MISSING: answer_missing,
+    Slug.SESSION_LOST: lost,
+    Slug.CANCELLED_BY_CALLER: cancelled,
+    Slug.NO_ANSWER: unanswered,
+    Slug.BUSY: lambda: refused(486),
+    Slug.DECLINED: lambda: refused(603),
+    Slug.NUMBER_NOT_FOUND: lambda: refused(404),
+    Slug.MEDIA_NOT_ACCEPTED: lambda: refused(488),
+    Slug.REJECTED: lambda: refused(403),
+    Slug.REDIRECTED: lambda: refused(302),
+    Slug.PEER_FAILED: lambda: refused(500),
+    Slug.PEER_TIMEOUT: timed_out,
+    Slug.PEER_UNREACHABLE: unreachable,
+    Slug.PEER_WANTS_CREDENTIALS: lambda: refused(407),
+    Slug.ANSWER_UNUSABLE: unusable,
+    Slug.CALLER_UNREACHABLE: caller_gone,
+    Slug.NO_PEER: lambda: CallBench(peers=0).start(),
+    Slug.BODY_UNSUPPORTED: lambda: CallBench(content_type="text/plain").start(),
+    Slug.OFFER_UNREADABLE: lambda: CallBench(offer=b"nonsense").start(),
+    Slug.OFFER_NOT_ACCEPTABLE: lambda: CallBench(offer=sdp("9")).start(),
+    Slug.INTERNAL_ERROR: broken,
+}
+
+
+def test_every_slug_is_played_here_or_given_by_admission() -> None:
+    assert set(ENDINGS) | ADMISSION == set(Slug)
+    assert not set(ENDINGS) & ADMISSION
+
+
+@pytest.mark.parametrize("slug", list(ENDINGS))
+def test_a_call_ends_with_its_slug(slug: Slug) -> None:
+    bench = ENDINGS[slug]()
+    ended = bench.finish()
+    assert ended.slug is slug
+    assert ended.result is RULES[slug].result
+    assert ended.detail
+    if not bench.b2bua.answered:
+        assert ended.sip_status == bench.final().status == RULES[slug].status
+    else:
+        assert ended.sip_status == bench.final().status == 200
+
+
+@pytest.mark.parametrize("slug", list(Slug))
+def test_every_slug_has_its_rule(slug: Slug) -> None:
+    rule = RULES[slug]
+    assert 400 <= rule.status < 700
+    assert rule.sentence.endswith(".")
+    made = verdict(slug)
+    assert (made.sip_status, made.detail, made.ended_by) == (rule.status, rule.sentence, EndedBy.GATEWAY)
+    assert slug.value == slug.value.lower()
+
+
+def test_a_verdict_may_say_more() -> None:
+    made = verdict(Slug.BUSY, status=600, detail="Busy everywhere.", ended_by=EndedBy.CALLEE)
+    assert (made.sip_status, made.detail, made.ended_by) == (600, "Busy everywhere.", EndedBy.CALLEE)
+    assert made.result is ResultClass.UNANSWERED
+
+
+@pytest.mark.parametrize(
+    ("statuses", "slug"),
+    [
+        ((300, 301, 302, 305, 380), Slug.REDIRECTED),
+        ((401, 407), Slug.PEER_WANTS_CREDENTIALS),
+        ((404, 410, 484, 485, 604), Slug.NUMBER_NOT_FOUND),
+        ((408, 480), Slug.NO_ANSWER),
+        ((486, 600), Slug.BUSY),
+        ((415, 488, 606), Slug.MEDIA_NOT_ACCEPTED),
+        ((603, 607, 608), Slug.DECLINED),
+        ((400, 402, 403, 405, 420, 481, 482, 483, 487, 491, 699), Slug.REJECTED),
+        ((500, 501, 502, 503, 504, 505, 513, 580, 599), Slug.PEER_FAILED),
+    ],
+)
+def test_a_status_has_its_slug(statuses: tuple[int, ...], slug: Slug) -> None:
+    assert {slug_of_status(status) for status in statuses} == {slug}
