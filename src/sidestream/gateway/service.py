@@ -286,6 +286,7 @@ class Gateway:
         readings: dict[Metric, Reading] = {
             metrics.INFO: {(__version__, self._configuration.node.name): 1},
             metrics.READY: 0 if self._admission.draining else 1,
+            metrics.TASKS: len(asyncio.all_tasks()),
             metrics.JOURNAL_WAITING: self._journal.waiting,
             metrics.JOURNAL_WRITTEN: counts.written,
             metrics.JOURNAL_ERRORS: counts.errors,

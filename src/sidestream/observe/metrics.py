@@ -1,7 +1,7 @@
 """Every metric of a gateway, declared in one list, and the registry that they are served from.
 
 Counters and histograms are kept here; gauges and the media engine's counters are read when they are asked
-for.
+for. The `process_*` metrics that every client of Prometheus has come on top.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -148,9 +155,7 @@ SIP_CONNECTIONS_CLOSED: Final = _live_counter(
     "sidestream_sip_connections_closed_total", "SIP connections that ended, by reason.", "reason"
 )
 
-MEDIA_PORTS_IN_USE: Final = _gauge(
-    "sidestream_media_ports_in_use", "UDP ports of legs, those in quarantine too."
-)
+MEDIA_PORTS_IN_USE: Final = _gauge("sidestream_media_ports_in_use", "UDP ports of open legs.")
 MEDIA_PORTS: Final = _gauge("sidestream_media_ports", "UDP ports of the configured range.")
 MEDIA_PACKETS: Final = _live_counter("sidestream_media_packets_total", "RTP packets.", "direction")
 MEDIA_REFUSED: Final = _live_counter(
@@ -174,6 +179,7 @@ LOOP_LAG_SECONDS: Final = Metric(
     "How late the signalling loop woke up, measured twice a second.",
     buckets=_LAGS,
 )
+TASKS: Final = _gauge("sidestream_tasks", "Tasks of the signalling loop.")
 JOURNAL_WAITING: Final = _gauge("sidestream_journal_waiting", "Call records that wait to be written.")
 JOURNAL_WRITTEN: Final = _live_counter("sidestream_journal_records_total", "Call records written.")
 JOURNAL_ERRORS: Final = _live_counter("sidestream_journal_errors_total", "Writes of the journal that failed.")
@@ -211,6 +217,7 @@ class Metrics(Collector):
             if metric.kind is Kind.HISTOGRAM
         }
         self._registry.register(self)
+        ProcessCollector(registry=self._registry)
 
     def count(self, metric: Metric, *labels: str, by: float = 1) -> None:
         """Add to a counter; `labels` are values in the declared order."""
