@@ -140,7 +140,11 @@ class CallBench:
             callee=LegSetup(trunk="desk", codecs=codecs, media=OUR_CALLEE_SIDE),
             peers=PEERS[:peers],
             identity=ServerIdentity(
-                contacts={"udp": "sip:192.0.2.1:5060", "tcp": "sip:192.0.2.1:5060;transport=tcp"},
+                contacts={
+                    "udp": "sip:192.0.2.1:5060",
+                    "tcp": "sip:192.0.2.1:5060;transport=tcp",
+                    "tls": "sip:192.0.2.1:5061;transport=tls",
+                },
                 user_agent="Sidestream",
             ),
             token=lambda: f"tok{next(tokens)}",

@@ -168,8 +168,25 @@ def test_any_order_of_events_ends_in_one_verdict(offer: bytes, peers: int, steps
     end_and_check(bench, keys)
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.booleans(), st.booleans(), st.lists(CALM_STEPS, min_size=5, max_size=30))
+def test_any_order_of_events_while_it_rings_ends_in_one_verdict(
+    delayed: bool,
+    knows_update: bool,
+    steps: list[Step],
+) -> None:
+    bench = CallBench(offer=b"" if delayed else OFFER, peers=2).start()
+    bench.ring(183, ANSWER, Allow="INVITE, UPDATE" if knows_update else "INVITE")
+    bench.ring(180, tag="tc")
+    keys = [bench.invite_key]
+    for step in steps:
+        bench.now += 0.5
+        step(bench, keys)
+    end_and_check(bench, keys)
+
+
 @settings(max_examples=300, deadline=None)
-@given(st.booleans(), st.lists(CALM_STEPS, max_size=40))
+@given(st.booleans(), st.lists(CALM_STEPS, min_size=5, max_size=40))
 def test_any_order_of_events_within_a_call_ends_in_one_verdict(delayed: bool, steps: list[Step]) -> None:
     bench = CallBench(offer=b"" if delayed else OFFER).start()
     bench.ring()

@@ -22,7 +22,6 @@ from sidestream.call.verdict import RULES, Slug
 from sidestream.sdp.errors import NegotiationError, SdpError
 from sidestream.sdp.model import SessionDescription
 from sidestream.sip.dialog import Dialog
-from sidestream.sip.errors import NotRoutableError
 from sidestream.sip.hop import Source
 from sidestream.sip.message import Response
 
@@ -128,9 +127,10 @@ def another_2xx(ctx: CallContext, request_id: int, response: Response, source: S
     if attempt is None:
         return
     tag, dialog = response.to_tag or "", ctx.callee.dialog
-    if attempt is not ctx.attempt or dialog is None or (dialog.remote_tag or "") != tag:
+    chosen = attempt is ctx.attempt and dialog is not None and dialog.confirmed
+    if not chosen or dialog is None or (dialog.remote_tag or "") != tag:
         dismiss(ctx, attempt, response, source)
-    elif ctx.callee.owes is None and dialog.confirmed:
+    elif ctx.callee.owes is None:
         # Its ACK was forgotten for newer ones.
         ctx.acknowledge(ctx.callee, OwedAck(Side.B, request_id, tag, attempt.request.cseq.number))
 
@@ -139,11 +139,8 @@ def dismiss(ctx: CallContext, attempt: Attempt, response: Response, source: Sour
     """Acknowledge a 2xx that comes too late and hang up on it: CANCEL or another fork was first."""
     dialog = Dialog.from_invite_uac(attempt.request, response)
     owed = OwedAck(Side.B, attempt.request_id, response.to_tag or "", attempt.request.cseq.number)
-    try:
-        ctx.acknowledge(ctx.callee, owed, stray=(dialog, source.hop))
-        bye = ctx.dressed(dialog.create_request("BYE"))
-    except NotRoutableError:
-        return  # it named a route that leads nowhere
+    ctx.acknowledge(ctx.callee, owed, stray=(dialog, source.hop))
+    bye = ctx.dressed(dialog.create_request("BYE"))
     bye.headers.set("Reason", 'SIP;cause=487;text="Answered too late"')
     ctx.send(Side.B, bye, NextHop(dialog.next_hop_uri(), (), source.hop), Goodbye(Side.B))
 

@@ -10,7 +10,7 @@ from sidestream.call.exchange import abandon_exchange, close_exchange, open_exch
 from sidestream.call.identity import note_identity
 from sidestream.call.leg import Exchange, OwedAck, UnackedAnswer
 from sidestream.call.pending import Crossing
-from sidestream.call.state import CallState
+from sidestream.call.state import CallState, LegPhase
 from sidestream.call.teardown import end, part, settle
 from sidestream.call.verdict import RULES, Slug, slug_of_status
 from sidestream.sdp.errors import NegotiationError, SdpError
@@ -134,12 +134,15 @@ def _rejected(ctx: CallContext, _number: int, crossing: Crossing, response: Resp
 def _fail(ctx: CallContext, crossing: Crossing, status: int, response: Response | None = None) -> None:
     """Tell the sender. 481, and 408 where it counts, say that the dialog is dead (RFC 3261 12.2.1.2).
 
-    For other methods 408 is told as 504, because 408 would have the sender end a good call.
+    Where they do not end the call they are told as another status, because its sender would end it for them:
+    504
+    for a method whose silence means little, 480 in an early dialog, where the INVITE's own answer decides.
     """
-    session_method = crossing.sent.method in SESSION_METHODS
-    if status == 408 and not session_method:
+    sender, other = ctx.leg(crossing.side), ctx.leg(crossing.side.other)
+    if status in {408, 481} and LegPhase.INVITED in {sender.phase, other.phase}:
+        status, response = 480, None
+    elif status == 408 and crossing.sent.method not in SESSION_METHODS:
         status, response = 504, None
-    sender = ctx.leg(crossing.side)
     own_words = response is not None and response.status == status
     ctx.respond(
         sender,
@@ -151,7 +154,7 @@ def _fail(ctx: CallContext, crossing: Crossing, status: int, response: Response 
     if status not in {408, 481}:
         return
     if status == 481:
-        part(ctx, ctx.leg(crossing.side.other))  # it has no dialog that a BYE could end
+        part(ctx, other)  # it has no dialog that a BYE could end
     end(ctx, Slug.SESSION_LOST)
 
 

@@ -76,6 +76,16 @@ def test_a_second_forks_2xx_is_acknowledged_and_hung_up_on() -> None:
     assert bench.sent("BYE").to_tag == "two"
 
 
+def test_every_forks_2xx_after_a_cancel_is_hung_up_on() -> None:
+    bench = CallBench().start()
+    bench.ring(tag="one")
+    bench.cancel()
+    for tag in ("two", "one"):
+        bench.reply(bench.invited, 200, ANSWER, tag=tag)
+    assert [ack.to_tag for ack in bench.acks()] == ["two", "one"]
+    assert [sent.request.to_tag for sent in bench.requests("BYE")] == ["two", "one"]
+
+
 def test_a_2xx_without_the_answer_repeats_the_preview_of_its_fork() -> None:
     bench = CallBench().start()
     bench.ring(183, sdp("8", port=7000, host="192.0.2.20"), tag="one")

@@ -3,9 +3,10 @@ import pytest
 from call_script import CALLEE, OFFER, PEERS, CallBench, sdp, session
 from sidestream.call.events import RequestTransportFailed, TimerName
 from sidestream.call.facts import CallRang, PeerGivenUp, PeerTried
-from sidestream.call.setup import CallLimits
+from sidestream.call.setup import CallLimits, PeerHop
 from sidestream.call.state import CallState
 from sidestream.call.verdict import EndedBy, ResultClass, Slug
+from sidestream.sip.hop import Hop
 
 
 def test_the_offer_goes_on_with_our_address_and_both_trunks_codecs() -> None:
@@ -216,6 +217,26 @@ def test_a_delayed_offer_crosses_without_a_body() -> None:
     bench = CallBench(offer=b"").start()
     assert bench.invited.request.body == b""
     assert "Content-Type" not in bench.invited.request.headers
+
+
+@pytest.mark.parametrize(
+    ("peer", "contact"),
+    [
+        (PeerHop("sip:192.0.2.20;transport=tcp"), "<sip:192.0.2.1:5060;transport=tcp>"),
+        (
+            PeerHop("sip:peer.example", (Hop("tcp", "192.0.2.20", 5060),)),
+            "<sip:192.0.2.1:5060;transport=tcp>",
+        ),
+        (PeerHop("sip:peer.example"), "<sip:192.0.2.1:5060>"),
+        (PeerHop("sips:peer.example"), "<sip:192.0.2.1:5061;transport=tls>"),
+    ],
+)
+def test_our_contact_is_that_of_the_peers_transport(peer: PeerHop, contact: str) -> None:
+    bench = CallBench()
+    object.__setattr__(bench.setup, "peers", (peer,))
+    bench.start()
+    assert bench.invited.request.headers.get("Contact") == contact
+    assert bench.invited.next_hop.hops == peer.hops
 
 
 def test_a_tel_uri_becomes_the_user_of_the_peers_uri() -> None:

@@ -105,6 +105,18 @@ def test_a_party_that_ignores_a_method_keeps_its_call(method: str) -> None:
     assert bench.b2bua.state is CallState.TALKING
 
 
+@pytest.mark.parametrize("status", [408, 481])
+def test_in_an_early_dialog_the_answer_to_the_invite_decides(status: int) -> None:
+    bench = CallBench().start()
+    bench.ring()
+    key = bench.request(Side.A, "INFO")
+    bench.reply(bench.requests("INFO")[0], status)
+    assert bench.final(key).status == 480
+    bench.answer()
+    bench.ack(cseq=1)
+    assert bench.b2bua.state is CallState.TALKING
+
+
 def test_481_to_an_info_says_that_the_dialog_is_gone() -> None:
     bench = CallBench().talk()
     bench.request(Side.A, "INFO")
