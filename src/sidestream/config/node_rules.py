@@ -81,7 +81,7 @@ def media_ports_carry_the_limit(node: Node) -> Iterator[Finding]:
     """Advice: the ports are enough for `limits.max_calls`; the call beyond them is refused."""
     ports, wanted = node.media.ports, node.limits.max_calls
     carried = ports.pairs // PAIRS_PER_CALL
-    if PAIRS_PER_CALL <= ports.pairs and carried < wanted:
+    if ports.pairs >= PAIRS_PER_CALL and carried < wanted:
         message = f"{ports} carries {carried} calls at once, fewer than the {wanted} of limits.max_calls"
         remedy = f"Widen the range to {4 * wanted} ports, or set limits.max_calls to {carried}"
         yield Finding(("media", "ports"), message, remedy)
