@@ -254,6 +254,17 @@ class Load:
     options: tuple[str, ...] = ()
 
 
+def _wait_bound(process: subprocess.Popen[bytes], host: str, port: int) -> None:
+    """Wait until a program listens on its port; a caller that is through already need not."""
+    packed = int.from_bytes(socket.inet_aton(host), sys.byteorder)
+    local = f" {packed:08X}:{port:04X} "
+    tables = [Path("/proc/net/udp"), Path("/proc/net/tcp")]
+    deadline = time.monotonic() + 5
+    while process.poll() is None and not any(local in table.read_text() for table in tables):
+        assert time.monotonic() < deadline, f"nothing listens on {host}:{port}"
+        time.sleep(0.01)
+
+
 @contextlib.contextmanager
 def sipp(
     scenario: str,
@@ -277,6 +288,7 @@ def sipp(
         command, cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
     )
     try:
+        _wait_bound(process, *local)
         yield Sipp(process, directory, scenario)
     finally:
         if process.poll() is None:

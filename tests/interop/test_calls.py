@@ -1,6 +1,7 @@
 """Calls between two SIPp processes across the gateway, each scenario named by what it proves."""
 
 import contextlib
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +43,14 @@ def verdict_of(record: dict[str, object]) -> str:
     verdict = record["verdict"]
     assert isinstance(verdict, dict)
     return str(verdict["slug"])
+
+
+@contextlib.contextmanager
+def silent_socket(host: str, port: int) -> Iterator[None]:
+    """Hold a UDP port whose owner never says anything."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind((host, port))
+        yield
 
 
 def run_pair(site: Gateway, directory: Path, name: str, load: Load | None = None) -> None:
@@ -119,6 +128,7 @@ def test_a_source_that_is_no_trunk_is_refused(site: Gateway, tmp_path: Path) -> 
 def test_a_callee_that_never_answers_is_a_timeout(site: Gateway, tmp_path: Path) -> None:
     with (
         one_more_record(site) as records,
+        silent_socket(DESK_HOST, site.desk),
         sipp("timeout_caller", tmp_path, (CARRIER_HOST, site.carrier), site.sip) as caller,
     ):
         caller.finish(45)
