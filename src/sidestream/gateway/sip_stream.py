@@ -122,7 +122,9 @@ class StreamConnection(asyncio.Protocol):
             return
         self._wire.write(PING)
         self._framer.expect_pong()
-        self._pinged_at = self._wire_used_at = now
+        self._wire_used_at = now
+        if self._pinged_at is None:
+            self._pinged_at = now
 
     def wants_ping(self, now: float) -> bool:
         """Whether a keep-alive is due: on connections that we opened, after a time without traffic."""
