@@ -17,6 +17,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final, TypeVar
 
+from stream_schema import schema
 from typer.main import get_command
 
 from sidestream import cli
@@ -249,8 +250,8 @@ def commands_page() -> str:
         NOTE,
         "",
         "Errors are one line on stderr: what is wrong, and what to do. `--debug` shows the trace of an",
-        "unexpected one. Exit codes: 0 good, 1 failed, 2 wrong use or configuration. `python -m sidestream` is",
-        "the same program.",
+        "unexpected one. Exit codes: 0 good, 1 failed, 2 wrong use or configuration. `python -m sidestream`",
+        "is the same program.",
         "",
     ]
     for name, each in getattr(command, "commands", {}).items():
@@ -324,6 +325,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "diagrams/transactions.md": transactions_page,
     "diagrams/stream.md": stream_page,
     "diagrams/call.md": call_page,
+    "schema/sidestream.v1.json": schema,
 }
 
 

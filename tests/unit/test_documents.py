@@ -1,5 +1,6 @@
 """Documents cannot drift: what they name exists, and what is generated is fresh."""
 
+import json
 import re
 import subprocess
 import sys
@@ -46,3 +47,15 @@ def test_generated_pages_are_fresh() -> None:
         timeout=60,
     )
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_examples_of_the_protocol_have_the_keys_of_its_schema() -> None:
+    schema = json.loads((ROOT / "docs" / "schema" / "sidestream.v1.json").read_text())
+    page = (ROOT / "docs" / "stream-protocol.md").read_text()
+    events = {kind["properties"]["event"]["const"]: kind for kind in schema["oneOf"]}
+    shown = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
+    assert {message["event"] for message in shown} == set(events)
+    for message in shown:
+        assert set(events[message["event"]]["required"]) == set(message)
+        body = schema["$defs"][message["event"].capitalize()]
+        assert set(body["required"]) <= set(message[message["event"]]) <= set(body["properties"])
