@@ -263,6 +263,7 @@ def _wait_bound(process: subprocess.Popen[bytes], host: str, port: int) -> None:
     while process.poll() is None and not any(local in table.read_text() for table in tables):
         assert time.monotonic() < deadline, f"nothing listens on {host}:{port}"
         time.sleep(0.01)
+    assert process.poll() in (None, 0, 1), f"SIPp could not start: {process.returncode}"
 
 
 @contextlib.contextmanager

@@ -98,7 +98,7 @@ def test_the_second_peer_is_tried_when_the_first_answers_503(tmp_path: Path) -> 
     with (
         gateway(tmp_path, setup) as site,
         one_more_record(site) as records,
-        sipp("overloaded_callee", tmp_path, (DESK_HOST, first)) as refuser,
+        sipp("overloaded_callee", tmp_path, (DESK_HOST, first), load=Load(media_port=6100)) as refuser,
     ):
         run_pair(site, tmp_path, "basic")
         refuser.finish()
@@ -152,7 +152,7 @@ def test_1000_calls_at_50_a_second_and_nothing_left_behind(tmp_path: Path) -> No
         records = site.records()
     assert len(records) == 1050
     assert {verdict_of(record) for record in records} == {"caller-hung-up"}
-    assert after.descriptors == before.descriptors
+    assert after.descriptors <= before.descriptors
     assert after.ports == before.ports == 0
     assert after.tasks <= before.tasks
     assert after.resident_kb - before.resident_kb < 30_000
