@@ -1,160 +1,30 @@
 import asyncio
-import itertools
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sidestream._media import MediaError
 from sidestream.call.events import HangUpBy
-from sidestream.call.setup import ServerIdentity
-from sidestream.config.model import Configuration
 from sidestream.gateway import calls as module
-from sidestream.gateway.admission import Admission
-from sidestream.gateway.call_runner import CallTools
-from sidestream.gateway.calls import Calls, CallsParts
-from sidestream.gateway.clock import Clock
 from sidestream.gateway.drain import drain
-from sidestream.gateway.journal import Journal
-from sidestream.gateway.media import Media
-from sidestream.gateway.names import Names
-from sidestream.gateway.stream_runner import StreamTools
 from sidestream.observe.logging import logger
-from sidestream.observe.metrics import Metrics
 from sidestream.sip.builder import response_to
-from sidestream.sip.dialog import Dialog
 from sidestream.sip.events import (
-    AckReceived,
     CancelReceived,
-    ClientKey,
     ClientTimedOut,
     ClientTransportFailed,
-    RequestReceived,
     ResponseReceived,
     ServerKey,
 )
-from sidestream.sip.hop import Hop
-from sidestream.sip.message import Request, Response
-from unit.gateway.fake_engine import FakeEngine
-from unit.gateway.samples import OFFER, configuration, request, source
-
-PEER = source("192.0.2.33", 5090)
-
-
-@dataclass
-class FakeSip:
-    """Notes what a call sends; resolves numeric hosts at once and names when a test says so."""
-
-    sent: list[tuple[ClientKey, Request, tuple[Hop, ...]]] = field(default_factory=list)
-    answers: list[tuple[ServerKey, Response]] = field(default_factory=list)
-    acks: list[Request] = field(default_factory=list)
-    cancelled: list[ClientKey] = field(default_factory=list)
-    confirmed: list[ServerKey] = field(default_factory=list)
-    failure: Exception | None = None
-    keys: Iterator[int] = field(default_factory=lambda: itertools.count(100))
-
-    def resolve_now(self, uri: str) -> tuple[Hop, ...] | None:
-        return None if "example" in uri else (Hop("udp", "192.0.2.33", 5090),)
-
-    async def resolve(self, uri: str) -> tuple[Hop, ...]:
-        raise AssertionError(f"{uri} is not looked up here")
-
-    def send_request(self, request: Request, hops: tuple[Hop, ...]) -> ClientKey:
-        key = ClientKey(next(self.keys))
-        self.sent.append((key, request, hops))
-        return key
-
-    def send_ack(self, ack: Request, hop: Hop) -> None:
-        assert hop.port
-        self.acks.append(ack)
-
-    def cancel(self, key: ClientKey, reason: str | None = None) -> None:
-        assert reason is None or reason
-        self.cancelled.append(key)
-
-    def respond(self, key: ServerKey, response: Response) -> None:
-        if self.failure is not None:
-            raise self.failure
-        self.answers.append((key, response))
-
-    def confirm_2xx(self, key: ServerKey) -> None:
-        self.confirmed.append(key)
-
-
-class Gateway:
-    """A table of calls between a fake SIP stack and a fake engine."""
-
-    def __init__(self, directory: Path, conf: Configuration | None = None) -> None:
-        conf = conf or configuration(stream="")
-        self.now = 1000.0
-        self.sip, self.fake, self.metrics = FakeSip(), FakeEngine(), Metrics()
-        self.media = Media(self.fake.engine)
-        self.admission = Admission(conf, self.now)
-        self.journal = Journal(directory)
-        self.directory = directory
-        names = Names()
-        self.calls = Calls(
-            CallsParts(
-                node=conf.node,
-                identity=ServerIdentity(contacts={"udp": "sip:127.0.0.1:5060"}, user_agent="Sidestream/1"),
-                admission=self.admission,
-                tools=CallTools(sip=self.sip, media=self.media, names=names, metrics=self.metrics),
-                stream_tools=StreamTools(
-                    media=self.media, names=names, metrics=self.metrics, denied=(), ca_pem=lambda _: None
-                ),
-                journal=self.journal,
-                clock=Clock(monotonic=lambda: self.now),
-                log=logger(),
-            )
-        )
-
-    def receive(self, message: Request, key: int = 1, host: str = "192.0.2.1") -> None:
-        self.calls.on_event(RequestReceived(ServerKey(key), message, source(host)))
-
-    def answer(self, status: int, body: str = "", tag: str = "peer") -> None:
-        """Answer the last request that was sent."""
-        key, sent, _ = self.sip.sent[-1]
-        response = response_to(sent, status, None, tag)
-        response.headers.set("Contact", "<sip:192.0.2.33:5090>")
-        if body:
-            response.headers.set("Content-Type", "application/sdp")
-            response.body = body.encode()
-        self.calls.on_event(ResponseReceived(key, response, PEER))
-
-    @property
-    def statuses(self) -> list[int]:
-        return [response.status for _, response in self.sip.answers]
-
-    def answered_call(self) -> Dialog:
-        """Bring a call up and return the caller's dialog."""
-        invite = request()
-        self.receive(invite)
-        self.answer(200, OFFER)
-        (answer,) = [response for _, response in self.sip.answers if response.status == 200]
-        dialog = Dialog.from_invite_uac(invite, answer)
-        ack = dialog.create_ack(invite.cseq.number)
-        self.calls.on_event(AckReceived(ack, source()))
-        return dialog
-
-    def media_closed(self) -> None:
-        closed = [handle for verb, handle, _ in self.fake.orders if verb == "close_call"]
-        for handle in closed:
-            self.fake.tell(event="call_closed", call=handle, sides=[])
-        self.media.take_events()
-
-    def records(self) -> list[dict[str, object]]:
-        if not self.journal._thread.is_alive():
-            self.journal.open()
-        assert self.journal.close()
-        path = self.directory / "calls.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()]
+from unit.gateway.fake_gateway import PEER, FakeGateway
+from unit.gateway.samples import configuration, request
 
 
 @pytest.mark.asyncio
 async def test_a_call_from_invite_to_record(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path)
+    gateway = FakeGateway(tmp_path)
     dialog = gateway.answered_call()
     assert gateway.fake.verbs == ["open_call", "set_leg", "set_leg", "bridge"]
     assert (gateway.calls.active, gateway.admission.calls) == (1, 1)
@@ -181,7 +51,7 @@ async def test_a_call_from_invite_to_record(tmp_path: Path) -> None:
 
 @pytest.mark.asyncio
 async def test_nothing_of_an_ended_call_is_kept(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path)
+    gateway = FakeGateway(tmp_path)
     dialog = gateway.answered_call()
     bye = dialog.create_request("BYE")
     gateway.receive(bye, key=2)
@@ -195,20 +65,20 @@ async def test_nothing_of_an_ended_call_is_kept(tmp_path: Path) -> None:
     assert gateway.statuses[-1] == 481
 
 
-Refusal = tuple[Callable[[Gateway], None], int, str, str | None]
+Refusal = tuple[Callable[[FakeGateway], None], int, str, str | None]
 
 
-def draining(gateway: Gateway) -> None:
+def draining(gateway: FakeGateway) -> None:
     gateway.admission.draining = True
 
 
-def no_ports(gateway: Gateway) -> None:
+def no_ports(gateway: FakeGateway) -> None:
     error = MediaError("no ports")
     error.kind = "ports_exhausted"
     gateway.fake.refuse["open_call"] = error
 
 
-def full(gateway: Gateway) -> None:
+def full(gateway: FakeGateway) -> None:
     gateway.admission.calls = 100
 
 
@@ -222,9 +92,9 @@ def full(gateway: Gateway) -> None:
     ],
 )
 async def test_a_refused_call_is_answered_and_has_its_record(
-    tmp_path: Path, arrange: Callable[[Gateway], None], status: int, slug: str, retry_after: str
+    tmp_path: Path, arrange: Callable[[FakeGateway], None], status: int, slug: str, retry_after: str
 ) -> None:
-    gateway = Gateway(tmp_path)
+    gateway = FakeGateway(tmp_path)
     arrange(gateway)
     before = gateway.admission.calls
     gateway.receive(request())
@@ -239,7 +109,7 @@ async def test_a_refused_call_is_answered_and_has_its_record(
 
 @pytest.mark.asyncio
 async def test_strangers_are_all_refused_and_counted_but_not_all_recorded(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path)
+    gateway = FakeGateway(tmp_path)
     for key in range(50):
         gateway.receive(request(), key=key, host="198.51.100.7")
     assert gateway.statuses == [403] * 50
@@ -262,7 +132,7 @@ async def test_strangers_are_all_refused_and_counted_but_not_all_recorded(tmp_pa
     ],
 )
 async def test_requests_outside_of_calls(tmp_path: Path, method: str, to_tag: str, status: int) -> None:
-    gateway = Gateway(tmp_path)
+    gateway = FakeGateway(tmp_path)
     gateway.receive(request(method, to_tag=to_tag, body=""))
     ((_, response),) = gateway.sip.answers
     assert response.status == status
@@ -273,7 +143,7 @@ async def test_requests_outside_of_calls(tmp_path: Path, method: str, to_tag: st
 
 @pytest.mark.asyncio
 async def test_options_tell_that_the_gateway_drains(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path)
+    gateway = FakeGateway(tmp_path)
     draining(gateway)
     gateway.receive(request("OPTIONS", body=""))
     assert gateway.statuses == [503]
@@ -281,7 +151,7 @@ async def test_options_tell_that_the_gateway_drains(tmp_path: Path) -> None:
 
 @pytest.mark.asyncio
 async def test_a_cancel_finds_its_call(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path)
+    gateway = FakeGateway(tmp_path)
     gateway.receive(request())
     gateway.calls.on_event(CancelReceived(ServerKey(1), request("CANCEL", body="")))
     assert gateway.sip.cancelled == [gateway.sip.sent[0][0]]
@@ -302,7 +172,7 @@ async def test_a_silent_or_unreachable_peer_ends_the_call(
     assert desk.trunk is not None
     single = replace(desk, trunk=replace(desk.trunk, peers=desk.trunk.peers[1:]))
     account = replace(account, voice_services=(carrier, single))
-    gateway = Gateway(tmp_path, replace(whole, accounts=(account,)))
+    gateway = FakeGateway(tmp_path, replace(whole, accounts=(account,)))
     gateway.receive(request())
     gateway.calls.on_event(failure(gateway.sip.sent[0][0]))
     assert gateway.statuses == [408 if failure is ClientTimedOut else 503]
@@ -312,7 +182,7 @@ async def test_a_silent_or_unreachable_peer_ends_the_call(
 
 @pytest.mark.asyncio
 async def test_shutting_down_hangs_up_and_abandoning_leaves_nothing(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path)
+    gateway = FakeGateway(tmp_path)
     gateway.answered_call()
     gateway.calls.hang_up_all(HangUpBy.SHUTDOWN, "test")
     assert [sent.method for _, sent, _ in gateway.sip.sent[1:]] == ["BYE", "BYE"]
@@ -326,7 +196,7 @@ async def test_shutting_down_hangs_up_and_abandoning_leaves_nothing(tmp_path: Pa
 
 @pytest.mark.asyncio
 async def test_a_drain_ends_at_once_without_calls(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path)
+    gateway = FakeGateway(tmp_path)
     assert await drain(gateway.calls, gateway.admission, 30.0, logger())
     assert gateway.admission.draining
 
@@ -334,7 +204,7 @@ async def test_a_drain_ends_at_once_without_calls(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_a_drain_hangs_up_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sidestream.gateway.drain.FAREWELL_S", 0.0)
-    gateway = Gateway(tmp_path)
+    gateway = FakeGateway(tmp_path)
     gateway.answered_call()
     assert not await drain(gateway.calls, gateway.admission, 0.0, logger())
     assert [sent.method for _, sent, _ in gateway.sip.sent[1:]] == ["BYE", "BYE"]
@@ -342,7 +212,7 @@ async def test_a_drain_hangs_up_what_is_left(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.asyncio
 async def test_the_media_engine_ends_a_call_that_it_lost(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path)
+    gateway = FakeGateway(tmp_path)
     gateway.answered_call()
     gateway.fake.tell(event="call_failed", call=1, detail="a panic")
     gateway.fake.tell(event="call_closed", call=1, sides=[])
@@ -361,7 +231,7 @@ async def test_the_media_engine_ends_a_call_that_it_lost(tmp_path: Path) -> None
 
 @pytest.mark.asyncio
 async def test_an_error_of_ours_ends_this_call_only(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path)
+    gateway = FakeGateway(tmp_path)
     dialog = gateway.answered_call()
 
     gateway.sip.failure = RuntimeError("a bug")
