@@ -10,8 +10,9 @@ from enum import StrEnum
 from sidestream.gateway.clock import SYSTEM_CLOCK, Clock
 from sidestream.sip.hop import Transport
 from sidestream.sip.parser import MAX_MESSAGE
+from sidestream.sip.runner import LayerCounts
 from sidestream.sip.timers import TimerProfile
-from sidestream.sip.transactions import MAX_TRANSACTIONS, LayerCounts
+from sidestream.sip.transactions import MAX_TRANSACTIONS
 
 DEFAULT_PORTS: dict[Transport, int] = {"udp": 5060, "tcp": 5060, "tls": 5061}
 """RFC 3261 §19.1.2."""

@@ -292,16 +292,17 @@ async def test_what_cannot_be_framed_is_refused_and_the_connection_closed(sent: 
 
 
 async def test_a_peer_that_does_not_read_is_not_read_from_and_then_dropped() -> None:
-    async with party(TCP, setup=options(send_timeout=0.5)) as one:
+    async with party(TCP, setup=options(send_timeout=0.5, max_unsent_bytes=100_000_000)) as one:
         with await connect(one.hop("tcp")) as peer:
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             peer.setblocking(False)
             # Each request is answered with its long Via, which nobody reads.
             data = wire(f"{VIA};x={'y' * 8000}")
             head, branch = data.split(b"branch=z9hG4bK-")
-            number = 0
+            number = unsent = 0
             while not one.stack.counts.closed[CloseReason.SLOW_READER]:
                 number += 1
+                unsent = max((each.unsent_bytes for each in one.stack._connections._alive), default=unsent)
                 with_branch = head + b"branch=z9hG4bK-s%d-" % number + branch
                 try:
                     peer.sendall(with_branch)
@@ -314,6 +315,7 @@ async def test_a_peer_that_does_not_read_is_not_read_from_and_then_dropped() -> 
                 assert number < 20_000
             await until(lambda: one.stack.counts.connections["tcp"] == 0)
             assert one.stack.counts.closed[CloseReason.SLOW_READER] == 1
+            assert unsent < 1_000_000, "one read's worth of answers above the mark at which reading stops"
 
 
 async def test_a_peer_that_leaves_too_much_unread_loses_the_connection() -> None:
