@@ -349,6 +349,9 @@ class StreamRunner:
             failure, detail = AttemptFailure.NAME_NOT_RESOLVED, str(error)
         except AddressDeniedError as error:
             failure, detail = AttemptFailure.ADDRESS_DENIED, str(error)
+        except OSError as error:
+            # Only a bundle of authorities is read here: without it no certificate can be trusted.
+            failure, detail = AttemptFailure.TLS_CERTIFICATE, f"{error.filename}: {error.strerror}"
         except MediaError as error:
             failure, detail = AttemptFailure.ENGINE, str(error)
         except Exception as error:  # noqa: BLE001 - told to the session, which gives the stream its verdict

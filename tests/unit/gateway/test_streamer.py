@@ -297,6 +297,17 @@ async def test_each_way_not_to_connect_has_its_own_verdict(
 
 
 @pytest.mark.asyncio
+async def test_a_bundle_of_authorities_that_is_missing_is_a_certificate_that_is_not_trusted() -> None:
+    call = Call(STREAM.replace("encoding", "reconnect_window: 0s, ca: missing/ca.pem, encoding"))
+    call.streams.hear(CallAnswered(AT))
+    await call.settle()
+    call.closed(2, sent=False)
+    (record,) = call.streams.records()
+    assert record.verdict == "tls-certificate"
+    assert "missing/ca.pem: No such file or directory" in record.detail
+
+
+@pytest.mark.asyncio
 async def test_a_lost_connection_is_made_again_as_resumed() -> None:
     call = Call()
     stream = await call.answer()
