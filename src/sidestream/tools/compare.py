@@ -52,7 +52,7 @@ class Comparison:
         differing: frames that did not, as spans.
         silent: spans of silence where nothing was sent.
         strange: spans that are not silent although nothing was sent.
-        latencies_ms: from sending to arrival of each matched frame that carries both instants.
+        delays: of each matched frame that carries both instants: when it was sent, and the ms until it came.
     """
 
     offset: int | None
@@ -61,7 +61,12 @@ class Comparison:
     differing: tuple[Span, ...]
     silent: tuple[Span, ...]
     strange: tuple[Span, ...]
-    latencies_ms: tuple[float, ...]
+    delays: tuple[tuple[float, float], ...]
+
+    @property
+    def latencies_ms(self) -> tuple[float, ...]:
+        """From sending to arrival."""
+        return tuple(delay for _, delay in self.delays)
 
     @property
     def equal(self) -> bool:
@@ -129,22 +134,22 @@ def compare(sent: Sequence[Frame], arrived: Sequence[Frame], silence: int) -> Co
     matched = 0
     differing: list[Span] = []
     arrivals = {frame.position: frame for frame in arrived}
-    latencies: list[float] = []
+    delays: list[tuple[float, float]] = []
     for frame in sent:
         begin = frame.position + offset
         if begin >= 0 and audio[begin : begin + len(frame.payload)] == frame.payload:
             matched += len(frame.payload)
-            latencies += _latency(frame, arrivals.get(begin))
+            delays += _delay(frame, arrivals.get(begin))
         else:
             differing.append(Span(begin, begin + len(frame.payload)))
     silent, strange = _outside(sent, offset, audio, silence)
-    return Comparison(offset, total, matched, join(differing), join(silent), join(strange), tuple(latencies))
+    return Comparison(offset, total, matched, join(differing), join(silent), join(strange), tuple(delays))
 
 
-def _latency(sent: Frame, arrived: Frame | None) -> list[float]:
+def _delay(sent: Frame, arrived: Frame | None) -> list[tuple[float, float]]:
     if arrived is None or not sent.at or not arrived.at:
         return []
-    return [(arrived.at - sent.at) * 1_000]
+    return [(sent.at, (arrived.at - sent.at) * 1_000)]
 
 
 def _outside(sent: Sequence[Frame], offset: int, audio: bytes, silence: int) -> tuple[list[Span], list[Span]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import http
+import ssl
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -67,11 +68,12 @@ class ListenerOptions:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """A connection was accepted; `peer` is its address."""
+    """A connection was accepted; `peer` is its address, `tls` the version of TLS."""
 
     peer: str
     path: str
     subprotocol: str | None
+    tls: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +241,7 @@ class Listener:
 
     async def _handle(self, connection: ServerConnection) -> None:
         path = connection.request.path if connection.request is not None else "/"
-        self.observer(Connected(_peer(connection), path, connection.subprotocol))
+        self.observer(Connected(_peer(connection), path, connection.subprotocol, _tls_of(connection)))
         stream: _Open | None = None
         try:
             async for frame in connection:
@@ -361,6 +363,11 @@ def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> 
 def _peer(connection: ServerConnection) -> str:
     address = connection.remote_address
     return f"{address[0]}:{address[1]}" if address else "unknown"
+
+
+def _tls_of(connection: ServerConnection) -> str:
+    tls: ssl.SSLObject | None = connection.transport.get_extra_info("ssl_object")
+    return (tls.version() if tls is not None else None) or ""
 
 
 def _names_of(host: str) -> tuple[str, ...]:
