@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use serde::de::IgnoredAny;
 use serde::Serialize;
 
 use crate::clock::{Clock, MILLISECOND};
@@ -19,6 +18,8 @@ use crate::stream::{MediaStream, StreamIds};
 use crate::tally::{SharedTally, Tally};
 use crate::worker::mailbox::{Mailbox, Order};
 use crate::worker::{Desk, Shared, Worker};
+use crate::ws::frame::is_close_code;
+use crate::ws::message::check_object;
 
 /// Counters since the engine began, and gauges of now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -210,7 +211,7 @@ impl Engine {
         if !matches!(event, "metadata" | "dtmf") {
             return Err(MediaError::bad_spec("the event must be metadata or dtmf"));
         }
-        check_body(body)?;
+        check_object(body)?;
         let order = Order::SendOnStream {
             stream,
             event: event.into(),
@@ -226,7 +227,10 @@ impl Engine {
 
     /// Ends a stream in good order.
     pub fn close_stream(&self, stream: u64, body: &[u8], code: u16, drain_ms: u32) -> Result<()> {
-        check_body(body)?;
+        check_object(body)?;
+        if !is_close_code(code) {
+            return Err(MediaError::bad_spec("no WebSocket Close code"));
+        }
         let order = Order::CloseStream {
             stream,
             body: body.into(),
@@ -318,13 +322,4 @@ impl Drop for Engine {
 
 fn stopped() -> MediaError {
     MediaError::new(ErrorKind::Stopped, "the engine has been shut down")
-}
-
-/// The body of a message is one JSON object.
-fn check_body(body: &[u8]) -> Result<()> {
-    let is_object = body.trim_ascii_start().first() == Some(&b'{');
-    if !is_object || body.len() > orders::MAX_ORDER_BYTES {
-        return Err(MediaError::bad_spec("the body must be a JSON object"));
-    }
-    orders::read::<IgnoredAny>(body).map(drop)
 }

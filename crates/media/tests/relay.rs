@@ -11,6 +11,9 @@ use media::random::Random;
 use media::rtcp;
 use rig::{leg, ornate_rtp, rtp, Options, Phone, Rig, PCMU};
 
+/// The marker bit, beside the payload type.
+const MARKER: u8 = 0x80;
+
 #[test]
 fn two_hundred_and_fifty_packets_each_way_arrive_bit_for_bit_and_in_order() {
     let mut rig = Rig::new(1, Options::default());
@@ -44,7 +47,9 @@ fn a_burst_is_relayed_whole_and_in_order() {
     let packets: Vec<_> = (1..=100)
         .map(|sequence| rtp(0, sequence, 1, &[7; 160]))
         .collect();
-    packets.iter().for_each(|packet| rig.a.send(packet));
+    for packet in &packets {
+        rig.a.send(packet);
+    }
     for packet in packets {
         assert_eq!(rig.b.receive(), packet);
     }
@@ -55,10 +60,10 @@ fn payload_types_are_mapped_by_format_and_nothing_else_changes() {
     let mut rig = Rig::unagreed(3, Options::default());
     rig.agree("a", &["PCMA/8000/8/8", "telephone-event/8000/96/97"]);
     rig.agree("b", &["PCMA/8000/8/8", "telephone-event/8000/101/110"]);
-    let event = rtp(0x80 | 96, 5, 1, &[1, 10, 0, 160]);
+    let event = rtp(MARKER + 96, 5, 1, &[1, 10, 0, 160]);
     rig.a.send(&event);
     let mut expected = event.clone();
-    expected[1] = 0x80 | 110;
+    expected[1] = MARKER + 110;
     assert_eq!(rig.b.receive(), expected);
     rig.b.send(&rtp(101, 5, 2, &[1, 10, 0, 160]));
     assert_eq!(rig.a.receive(), rtp(97, 5, 2, &[1, 10, 0, 160]));

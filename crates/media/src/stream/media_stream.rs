@@ -12,6 +12,7 @@ use crate::error::{ErrorKind, MediaError, Result};
 use crate::events::{Event, Events};
 use crate::orders::{Side, StreamSpec};
 use crate::tap::{StreamTap, TapPacket, NEVER};
+use crate::ws::frame::is_close_code;
 use crate::ws::message::check_object;
 
 /// How long the endpoint's Close is waited for (protocol section 3).
@@ -346,7 +347,7 @@ impl MediaStream {
     /// `bad_spec` when `body` is no JSON object or `code` may not be sent.
     pub fn close(&mut self, body: &[u8], code: u16, drain_ms: u32, now: Nanos) -> Result<()> {
         check_object(body)?;
-        if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
+        if !is_close_code(code) {
             return Err(MediaError::bad_spec("no WebSocket Close code"));
         }
         if !matches!(self.phase, Phase::Open) {

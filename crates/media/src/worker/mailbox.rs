@@ -103,6 +103,12 @@ pub enum Order {
         /// The call.
         call: u64,
     },
+    /// Panic in a stream's code.
+    #[cfg(test)]
+    BreakStream {
+        /// The stream.
+        stream: u64,
+    },
 }
 
 impl Order {

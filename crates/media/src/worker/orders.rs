@@ -64,6 +64,10 @@ impl Worker {
                 worker.streams[slot].media.abort(now, events);
                 worker.settle_stream(slot);
             }),
+            #[cfg(test)]
+            Order::BreakStream { stream } => {
+                self.with_stream(stream, |_, _| panic!("broken on purpose"));
+            }
             _ => {}
         }
     }

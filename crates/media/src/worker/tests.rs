@@ -3,6 +3,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::*;
 use crate::events::Event;
 use crate::ports::PortPool;
+use crate::stream::{MediaStream, StreamIds};
 
 /// A worker that is turned by hand, with calls on loopback.
 struct Bench {
@@ -38,6 +39,25 @@ impl Bench {
         self.order(Order::OpenCall { call, sockets });
     }
 
+    fn listen(&mut self, call: u64, stream: u64) {
+        let clock = self.worker.shared.clock;
+        let json = format!(
+            r#"{{"streamId":"{stream}","encoding":"PCMU","sampleRate":8000,"frameMs":20,"layout":"separate",
+            "channels":[{{"channel":0,"side":"a","participant":"caller"}}],
+            "startedAtUnixMs":1700000000000,"startNs":{}}}"#,
+            clock.now()
+        );
+        let spec = crate::orders::read(json.as_bytes()).unwrap();
+        let ids = StreamIds { call, stream };
+        let media = MediaStream::open(ids, spec, clock, clock.now()).unwrap();
+        self.worker.shared.streams.add(stream, 10).unwrap();
+        self.order(Order::OpenStream {
+            call,
+            stream,
+            media: Box::new(media),
+        });
+    }
+
     fn order(&mut self, order: Order) {
         self.worker.desk.mailbox.post(order).unwrap();
         self.worker.take_orders();
@@ -70,6 +90,54 @@ fn a_panic_ends_its_call_and_no_other() {
         [Event::CallStats { call: 2, .. }]
     ));
     assert!(bench.worker.shared.calls.check(1).is_err());
+}
+
+#[test]
+fn a_panic_in_a_stream_ends_that_stream_and_neither_its_call_nor_its_sister() {
+    let mut bench = Bench::new();
+    bench.open(1);
+    bench.listen(1, 11);
+    bench.listen(1, 12);
+    bench.order(Order::BreakStream { stream: 11 });
+    let events = bench.events();
+    assert!(
+        matches!(
+            events[..],
+            [Event::StreamClosed {
+                stream: 11,
+                close_sent: false,
+                ..
+            }]
+        ),
+        "{events:?}"
+    );
+    assert!(bench.worker.shared.streams.check(11).is_err());
+    bench.order(Order::Break { call: 1 });
+    let events = bench.events();
+    assert!(
+        matches!(
+            events[..],
+            [
+                Event::CallFailed { call: 1, .. },
+                Event::StreamClosed { stream: 12, .. },
+                Event::CallClosed { call: 1, .. },
+            ]
+        ),
+        "{events:?}"
+    );
+    assert!(bench.worker.streams.is_empty() && bench.worker.calls.is_empty());
+}
+
+#[test]
+fn a_stream_of_a_call_that_has_ended_ends_at_once() {
+    let mut bench = Bench::new();
+    bench.listen(1, 11);
+    let events = bench.events();
+    assert!(matches!(
+        events[..],
+        [Event::StreamClosed { stream: 11, .. }]
+    ));
+    assert!(bench.worker.streams.is_empty());
 }
 
 #[test]

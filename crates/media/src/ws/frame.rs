@@ -301,6 +301,11 @@ impl FrameDecoder {
     }
 }
 
+/// Whether a Close may carry this code (RFC 6455 section 7.4).
+pub const fn is_close_code(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+}
+
 /// Reads the body of a Close frame (RFC 6455 sections 5.5.1 and 7.4).
 fn parse_close(body: &[u8]) -> Result<Inbound, FrameError> {
     let Some((code, reason)) = body.split_first_chunk::<2>() else {
@@ -314,7 +319,7 @@ fn parse_close(body: &[u8]) -> Result<Inbound, FrameError> {
         };
     };
     let code = u16::from_be_bytes(*code);
-    if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
+    if !is_close_code(code) {
         return Err(FrameError::BadClose);
     }
     let reason = std::str::from_utf8(reason).map_err(|_| FrameError::BadUtf8)?;
