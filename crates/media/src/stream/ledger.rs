@@ -128,18 +128,18 @@ mod tests {
         ledger.dropped(0, 160);
         ledger.gap(Cause::Overflow, 160);
         ledger.gap(Cause::Overflow, 2);
-        let [caller, callee] = ledger.totals().try_into().unwrap();
-        assert_eq!((caller.chunks, caller.dropped_samples), (0, 160));
+        let [first, second] = ledger.totals().try_into().unwrap();
+        assert_eq!((first.chunks, first.dropped_samples), (0, 160));
         assert_eq!(
-            caller.sha256,
+            first.sha256,
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
         );
         assert_eq!(
-            (callee.chunks, callee.samples, callee.silence_samples),
+            (second.chunks, second.samples, second.silence_samples),
             (2, 6, 2)
         );
         assert_eq!(
-            callee.sha256,
+            second.sha256,
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
         assert_eq!(ledger.gap_samples()["overflow"], 162);
