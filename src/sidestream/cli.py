@@ -312,6 +312,26 @@ def call(  # noqa: PLR0913 - one parameter for each option
     raise typer.Exit(call_command(options))
 
 
+@app.command(epilog=_examples("demo", "demo --out demo-output --json"))
+def demo(
+    *,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where everything is left.")] = Path("demo-output"),
+    attempts: Annotated[
+        int,
+        typer.Option(min=1, metavar="NUMBER", help="Calls at most, when the machine itself stands still."),
+    ] = 3,
+    as_json: JsonOption = False,
+) -> None:
+    """Carry a real call with speech through a gateway on this machine, and prove what arrived.
+
+    Two phones, a carrier trunk, a contact-centre trunk and a TLS endpoint, all on loopback. Leaves WAV files,
+    the transcript and report.html. Exits 0 only when the audio that arrived is the audio that was sent.
+    """
+    from sidestream.tools.demo import DemoOptions, demo_command  # noqa: PLC0415 - only this command
+
+    raise typer.Exit(demo_command(DemoOptions(out=out, json=as_json, attempts=attempts)))
+
+
 def main() -> NoReturn:
     """Run the command and leave the process with its exit code."""
     words = sys.argv[1:]

@@ -141,6 +141,7 @@ class Evidence:
         stream: the endpoint's verdict; None when no stream came.
         messages: of the stream, media left out.
         begin: when the call began, in seconds of the clock of the frames.
+        stream_begin: where sample 0 of the stream lies, in seconds since the call began.
         ladder: SIP messages of both parties.
         marks: keys and holds.
         tls: TLS version between gateway and endpoint.
@@ -158,6 +159,7 @@ class Evidence:
     stream: StreamResult | None
     messages: tuple[StreamMessage, ...]
     begin: float
+    stream_begin: float
     ladder: tuple[SipStep, ...]
     marks: tuple[Mark, ...]
     tls: str

@@ -25,7 +25,7 @@ from sidestream.tools.demo_evidence import (
     StreamMessage,
     Witness,
 )
-from sidestream.tools.demo_scene import LAW, Scene
+from sidestream.tools.demo_scene import KEYS, LAW, Scene
 from sidestream.tools.gateway_process import read_records
 from sidestream.tools.listen import describe
 from sidestream.tools.phone import Phone
@@ -34,7 +34,6 @@ from sidestream.tools.rtp import CLOCK_RATE, FRAME_SAMPLES
 from sidestream.tools.stream_store import StreamResult
 
 MAX_LOG_LINES = 2_000
-KEYS_PRESSED = "12#"
 PARTICIPANTS = ((0, CALLER, "Ada"), (1, CALLEE, "Grace"))
 
 
@@ -47,10 +46,12 @@ def gather(scene: Scene) -> Evidence:
     files = _write_audio(scene.directory, (caller, callee))
     stream = scene.listener.results[0] if scene.listener.results else None
     messages: list[StreamMessage] = []
+    stream_begin = 0.0
     witnesses = [_phone_witness(callee, caller), _phone_witness(caller, callee)]
     if stream is not None:
         lines = list(_transcript(stream.directory / "transcript.jsonl"))
         messages = [_message(line, scene) for line in lines if line.get("event") != "media"]
+        stream_begin = _stream_begin(lines, scene)
         witnesses.append(_endpoint_witness(stream, lines, (caller, callee), scene))
         files |= _copy_stream(scene.directory, stream)
     records = read_records(scene.journal)
@@ -62,6 +63,7 @@ def gather(scene: Scene) -> Evidence:
         stream=stream,
         messages=tuple(messages),
         begin=scene.begin,
+        stream_begin=stream_begin,
         ladder=tuple(_ladder(scene, (caller_phone, callee_phone))),
         marks=tuple(scene.marks),
         tls=scene.tls,
@@ -84,7 +86,7 @@ def _party(role: str, phone: Phone, call: PhoneCall) -> Party:
         address=f"{phone.options.user} at {phone.options.listen.host}:{phone.port}",
         sent=tuple(sent),
         heard=tuple(_from_zero(heard)),
-        keys_pressed=KEYS_PRESSED if role == CALLER else "",
+        keys_pressed=KEYS if role == CALLER else "",
         keys_heard="".join(recorder.digits),
         statuses=tuple(call.statuses),
         ending=call.ending,
@@ -172,6 +174,15 @@ def _transcript(path: Path) -> Iterator[dict[str, object]]:
 def _arrival(line: dict[str, object], scene: Scene) -> float:
     at = datetime.fromisoformat(str(line["receivedAt"])).timestamp()
     return at - scene.wall_offset
+
+
+def _stream_begin(lines: list[dict[str, object]], scene: Scene) -> float:
+    """Return where sample 0 of the stream lies, in seconds since the call began."""
+    starts = [line["start"] for line in lines if isinstance(line.get("start"), dict)]
+    try:
+        return (datetime.fromisoformat(str(starts[0]["startedAt"])) - scene.at).total_seconds()  # type: ignore[index]
+    except (IndexError, KeyError, ValueError):
+        return 0.0
 
 
 def _stream_frames(lines: list[dict[str, object]], channel: int, scene: Scene) -> Iterator[Frame]:

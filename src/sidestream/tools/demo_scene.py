@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import secrets
 import shutil
 import socket
@@ -16,7 +15,6 @@ from typing import Any, Literal, TypeVar
 
 from sidestream.errors import SidestreamError
 from sidestream.gateway.sip_options import ListenAddress
-from sidestream.tools import g711
 from sidestream.tools.call import load_frames
 from sidestream.tools.demo_evidence import CALLEE, CALLER, Mark
 from sidestream.tools.g711 import Law
@@ -44,7 +42,6 @@ SETTLE_S = 0.4
 ANSWER_TIMEOUT_S = 15.0
 STREAM_TIMEOUT_S = 15.0
 TOKEN_VARIABLE = "SIDESTREAM_DEMO_TOKEN"  # noqa: S105 - the variable's name
-MESSAGES_OF_INTEREST = frozenset({"connect", "start", "metadata", "dtmf", "close"})
 BIND_ATTEMPTS = 50
 
 _CONFIGURATION = """\
@@ -147,6 +144,11 @@ class Scene:
     def journal(self) -> Path:
         """Where the gateway keeps its records."""
         return self.directory / "gateway" / "journal"
+
+    @property
+    def talking(self) -> bool:
+        """Whether the call is answered and not over."""
+        return self._incoming is not None and self.seconds == 0.0
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -315,23 +317,22 @@ class Scene:
         match event:
             case Connected(tls=tls):
                 self.tls = tls
-            case Received(message=message) if message.event in MESSAGES_OF_INTEREST:
+            case Received(message=message) if _is_of_interest(message):
                 self.tell("note", f"The endpoint is told: {_words(message)}")
             case _:
                 pass
+
+
+def _is_of_interest(message: Envelope) -> bool:
+    if message.metadata is not None:
+        return message.metadata.type.startswith(("call.", "participant."))
+    return message.media is None
 
 
 def _words(message: Envelope) -> str:
     if message.metadata is not None:
         return message.metadata.type
     return f"key {message.dtmf.digit}" if message.dtmf is not None else message.event
-
-
-def level_db(law: Law, frame: bytes) -> float:
-    """Return the level of a frame in dBFS, -100 for silence."""
-    samples = g711.decode(law, frame)
-    power = sum(sample * sample for sample in samples) / max(len(samples), 1)
-    return -100.0 if power < 1 else 10 * math.log10(power / 32_768**2)
 
 
 def free_port(host: str, *kinds: socket.SocketKind) -> int:

@@ -1,0 +1,323 @@
+"""The report of a demonstration: one HTML file that needs nothing else. Pure but for reading its style.
+
+No script runs in it (its content security policy forbids all), every word from outside is escaped, and audio
+is inside the file itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+
+from sidestream.tools.demo_evidence import Check, Evidence, Lane, Mark, Witness, describe_delays, good
+from sidestream.tools.report_svg import Axis, chart, delays_row, ladder, messages_row
+from sidestream.tools.rtp import CLOCK_RATE
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; media-src data:; img-src data:"
+_LOGO = '<svg viewBox="0 0 28 20" aria-hidden="true"><path d="M2 10h5l3-7 5 14 4-10 2 3h5"/></svg>'
+_TABLE = '<div class="card scroll" tabindex="0"><table>'
+STYLE = Path(__file__).with_name("report.css")
+AUDIO_TITLES = {
+    "endpoint.wav": ("What the endpoint stored", "Ada left, Grace right: listen with headphones."),
+    "caller-sent": ("What Ada's phone sent", "The caller's own microphone."),
+    "callee-sent": ("What Grace's phone sent", "The callee's own microphone."),
+    "caller-heard": ("What Ada's phone heard", "Grace, relayed by the gateway."),
+    "callee-heard": ("What Grace's phone heard", "Ada, relayed by the gateway."),
+}
+
+
+def render(evidence: Evidence, checks: Sequence[Check]) -> str:
+    """Return the report as one HTML page."""
+    sections = (
+        ("verdict", "The verdict", _checks(checks)),
+        ("stream", "The conversation and its stream", _stream(evidence)),
+        ("relay", "What each phone heard", _relay(evidence)),
+        ("listen", "Listen", _audio(evidence.files)),
+        ("messages", "Messages of the stream", _messages(evidence)),
+        ("totals", "Totals and gaps", _totals(evidence)),
+        ("sip", "SIP", _sip(evidence)),
+        ("gateway", "The gateway", _gateway(evidence)),
+    )
+    links = "".join(f'<li><a href="#{key}">{escape(title)}</a></li>' for key, title, _ in sections)
+    body = "".join(
+        f'<section id="{key}" aria-labelledby="{key}-title"><h2 id="{key}-title">{escape(title)}</h2>'
+        f"{content}</section>"
+        for key, title, content in sections
+    )
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{'Passed' if good(checks) else 'Failed'}: Sidestream demonstration</title>"
+        f"<style>{STYLE.read_text(encoding='utf-8')}</style></head><body>"
+        '<a class="skip" href="#verdict">Skip to the verdict</a>'
+        f"{_header(evidence, checks, links)}<main>{_tiles(evidence)}{body}{_footer(evidence)}</main>"
+        "</body></html>\n"
+    )
+
+
+def _header(evidence: Evidence, checks: Sequence[Check], links: str) -> str:
+    passed = good(checks)
+    failed = sum(not check.good for check in checks)
+    headline = (
+        "The audio that arrived is the audio that was sent"
+        if passed
+        else f"{failed} of {len(checks)} questions were not answered well"
+    )
+    caller, callee = evidence.parties
+    return (
+        f'<header><div><p class="product">{_LOGO} Sidestream</p>'
+        f'<p class="verdict {"good" if passed else "bad"}">{"✓ Passed" if passed else "✗ Failed"}</p>'
+        f"<h1>{escape(headline)}</h1>"
+        f'<p class="meta">{escape(caller.name)} called {escape(callee.name)} on '
+        f"{evidence.at:%d %B %Y at %H:%M:%S} UTC; {evidence.seconds:.1f} s in {escape(evidence.law)}, "
+        "carried by a gateway of its own process over real SIP, RTP and TLS on this machine.</p>"
+        f'<nav aria-label="Sections"><ul>{links}</ul></nav></div></header>'
+    )
+
+
+def _tiles(evidence: Evidence) -> str:
+    lanes = evidence.lanes
+    matched = sum(lane.comparison.matched_samples for lane in lanes)
+    sent = sum(lane.comparison.sent_samples for lane in lanes)
+    endpoint = [delay for lane in _endpoint_lanes(evidence) for delay in lane.comparison.latencies_ms]
+    relay = [delay for lane in _relay_lanes(evidence) for delay in lane.comparison.latencies_ms]
+    verdict = evidence.stream.verdict if evidence.stream else None
+    tiles = (
+        ("Samples compared", f"{sent:,}", f"{matched:,} are equal, in {len(lanes)} comparisons"),
+        ("Messages", f"{verdict.messages:,}" if verdict else "none", "in order, without a hole"),
+        ("Phone to phone", _short(relay), describe_delays(relay)),
+        ("Phone to endpoint", _short(endpoint), describe_delays(endpoint)),
+        ("Verified TLS", evidence.tls or "none", "by a certificate authority of its own"),
+    )
+    cells = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}<small>{escape(more)}</small></dd></div>"
+        for name, value, more in tiles
+    )
+    return f'<dl class="tiles">{cells}</dl>'
+
+
+def _short(delays: Sequence[float]) -> str:
+    return f"{sorted(delays)[len(delays) // 2]:.1f} ms" if delays else "none"
+
+
+def _relay_lanes(evidence: Evidence) -> list[Lane]:
+    return [lane for witness in evidence.witnesses[:2] for lane in witness.lanes]
+
+
+def _endpoint_lanes(evidence: Evidence) -> list[Lane]:
+    return [lane for witness in evidence.witnesses[2:3] for lane in witness.lanes]
+
+
+def _checks(checks: Sequence[Check]) -> str:
+    rows = "".join(
+        f'<li class="{"good" if check.good else "bad"}">'
+        f'<span class="mark" aria-hidden="true">{"✓" if check.good else "✗"}</span>'
+        f"<span>{escape(check.question)} <strong>{'Yes' if check.good else 'No'}</strong></span>"
+        f'<span class="evidence">{escape(check.evidence)}</span></li>'
+        for check in checks
+    )
+    return f'<ul class="checks card">{rows}</ul>'
+
+
+def _figure(drawing: str, caption: str, label: str) -> str:
+    return (
+        '<figure><div class="scroll" tabindex="0" role="group" '
+        f'aria-label="{escape(label, quote=True)}">{drawing}</div>'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _length(lanes: Iterable[Lane]) -> float:
+    return max((frame.end for lane in lanes for frame in lane.arrived[-1:]), default=0) / CLOCK_RATE
+
+
+def _stream(evidence: Evidence) -> str:
+    lanes = _endpoint_lanes(evidence)
+    if not lanes:
+        return "<p>No stream reached the endpoint.</p>"
+    axis = Axis(_length(lanes))
+    drawing = chart(
+        evidence.law,
+        lanes,
+        axis,
+        [_moved(mark, -evidence.stream_begin) for mark in evidence.marks],
+        (
+            messages_row(evidence.messages, evidence.stream_begin),
+            delays_row(lanes, evidence.begin, evidence.stream_begin),
+        ),
+    )
+    caption = (
+        "For each channel: what the phone sent, what the endpoint stored, and whether the two agree, sample "
+        "for sample. Grey is silence where nothing was sent. Below: the messages that are not audio, and the "
+        "delay of every frame from the phone's socket to the endpoint. Time runs on the stream's own clock."
+    )
+    explanation = escape(evidence.witnesses[2].explanation)
+    figure = _figure(drawing, caption, "Waveforms of the stream")
+    return f'<p class="soft">{explanation}</p>{figure}{_others(evidence)}'
+
+
+def _others(evidence: Evidence) -> str:
+    """Draw every further witness: those that joined behind the endpoint."""
+    return "".join(_witness(evidence, witness) for witness in evidence.witnesses[3:])
+
+
+def _witness(evidence: Evidence, witness: Witness) -> str:
+    drawing = chart(evidence.law, witness.lanes, Axis(_length(witness.lanes)), ())
+    figure = _figure(drawing, escape(witness.explanation), witness.name)
+    return f"<h3>{escape(witness.name)}</h3>{figure}"
+
+
+def _moved(mark: Mark, seconds: float) -> Mark:
+    return replace(mark, begin=mark.begin + seconds, end=mark.end + seconds)
+
+
+def _relay(evidence: Evidence) -> str:
+    lanes = _relay_lanes(evidence)
+    drawing = chart(evidence.law, lanes, Axis(_length(lanes)), ())
+    rows = "".join(
+        f"<tr><th scope='row'>{escape(party.name)} ({escape(party.role)})</th>"
+        + "".join(
+            f'<td class="number">{value}</td>'
+            for value in (
+                party.quality.sent,
+                party.quality.heard,
+                party.quality.lost,
+                party.quality.duplicates,
+                party.quality.disordered,
+                f"{party.quality.jitter_ms:.2f} ms",
+                f"{party.quality.lateness_ms:.1f} ms",
+            )
+        )
+        + "</tr>"
+        for party in evidence.parties
+    )
+    heads = "".join(
+        f'<th class="number" scope="col">{head}</th>'
+        for head in (
+            "Frames sent",
+            "Packets heard",
+            "Lost",
+            "Twice",
+            "Out of order",
+            "Jitter",
+            "Own lateness",
+        )
+    )
+    table = (
+        f"{_TABLE}<caption>What each phone measured. Its own lateness is how late its latest packet left: "
+        "that is this machine, not the gateway.</caption>"
+        f'<thead><tr><th scope="col">Phone</th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+    caption = "RTP as it left one phone and as it reached the other. Time runs from the first packet heard."
+    return _figure(drawing, caption, "Waveforms of the relay") + table
+
+
+def _audio(files: Mapping[str, Path]) -> str:
+    players = []
+    for key, (title, words) in AUDIO_TITLES.items():
+        if key in files and files[key].is_file():
+            data = base64.b64encode(files[key].read_bytes()).decode()
+            players.append(
+                f"<div><strong>{escape(title)}</strong><br><span class='soft'>{escape(words)}</span>"
+                f'<audio controls preload="none" aria-label="{escape(title, quote=True)}" '
+                f'src="data:audio/wav;base64,{data}"></audio></div>'
+            )
+    return f'<div class="listen">{"".join(players)}</div>'
+
+
+def _messages(evidence: Evidence) -> str:
+    if not evidence.messages:
+        return "<p>There are none.</p>"
+    rows = "".join(
+        f"<details><summary><code>{message.number}</code> {message.at:.3f} s <strong>{escape(message.event)}"
+        f"</strong> {escape(message.summary)}</summary><pre>{escape(message.text)}</pre></details>"
+        for message in evidence.messages
+    )
+    return (
+        "<p>All but the audio, with their sequence numbers and their arrival since the call began. The whole "
+        f'transcript is in <code>transcript.jsonl</code>.</p><div class="card">{rows}</div>'
+    )
+
+
+def _totals(evidence: Evidence) -> str:
+    if evidence.stream is None:
+        return "<p>There is no stream.</p>"
+    channels = "".join(
+        f"<tr><th scope='row'>{line.channel} {escape(line.participant_id)}</th>"
+        f'<td class="{"good" if line.status.value == "OK" else "bad"}">{escape(line.status.value)}</td>'
+        f'<td class="number">{line.chunks:,}</td><td class="number">{line.samples:,}</td>'
+        f'<td class="number">{line.silence_samples:,}</td><td class="number">{line.dropped_samples:,}</td>'
+        f'<td class="words"><code>{escape(line.sha256)}</code></td></tr>'
+        for line in evidence.stream.verdict.channels
+    )
+    gaps = "".join(
+        f"<tr><td>{gap.channel}</td><td>{escape(gap.cause)}</td>"
+        f'<td class="number">{gap.from_timestamp / CLOCK_RATE:.3f} s</td>'
+        f'<td class="number">{gap.samples:,}</td>'
+        f'<td class="number">{gap.samples * 1000 / CLOCK_RATE:g} ms</td></tr>'
+        for gap in evidence.stream.gaps
+    )
+    head = "".join(
+        f'<th scope="col"{" class=number" if numeric else ""}>{title}</th>'
+        for title, numeric in (
+            ("Channel", False),
+            ("Proof", False),
+            ("Chunks", True),
+            ("Samples", True),
+            ("Of silence", True),
+            ("Dropped", True),
+            ("SHA-256", False),
+        )
+    )
+    return (
+        f"{_TABLE}<caption>What <code>close.totals</code> says, compared with what the endpoint received."
+        f"</caption><thead><tr>{head}</tr></thead><tbody>{channels}</tbody></table></div>"
+        f"{_TABLE}<caption>Every <code>media.gap</code>: samples that are not the participant's audio, and "
+        'why.</caption><thead><tr><th scope="col">Channel</th><th scope="col">Cause</th>'
+        '<th scope="col" class="number">At</th><th scope="col" class="number">Samples</th>'
+        f'<th scope="col" class="number">Length</th></tr></thead><tbody>{gaps}</tbody></table></div>'
+    )
+
+
+def _sip(evidence: Evidence) -> str:
+    caller, callee = evidence.parties
+    drawing = ladder(
+        evidence.ladder,
+        (f"{caller.name}, {caller.address}", "Sidestream", f"{callee.name}, {callee.address}"),
+    )
+    details = "".join(
+        f"<details><summary>{step.at:.3f} s {escape(step.party)} {'→' if step.to_gateway else '←'} gateway: "
+        f"<strong>{escape(step.title)}</strong></summary><pre>{escape(step.text)}</pre></details>"
+        for step in evidence.ladder
+    )
+    caption = "As the two phones sent and received them; re-transmissions are left out."
+    return f'{_figure(drawing, caption, "SIP ladder")}<div class="card">{details}</div>'
+
+
+def _gateway(evidence: Evidence) -> str:
+    record = (
+        json.dumps(evidence.record, indent=2, ensure_ascii=False) if evidence.record else "There is none."
+    )
+    parts = (
+        ("Its record of the call", record),
+        ("Its configuration", evidence.configuration),
+        ("Its log", "\n".join(evidence.log)),
+    )
+    blocks = "".join(
+        f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>"
+        for title, text in parts
+    )
+    return f'<div class="card">{blocks}</div>'
+
+
+def _footer(evidence: Evidence) -> str:
+    versions = "; ".join(f"{name} {version}" for name, version in evidence.versions)
+    return (
+        f"<footer><p>{escape(versions)}. The speech was made by a synthesiser for this project. "
+        "This page needs no network and runs no script.</p></footer>"
+    )
