@@ -190,7 +190,7 @@ fn orders_that_can_not_be_followed_are_the_engines_failure() {
     refused(|attempt| {
         attempt
             .headers
-            .push(("X".to_owned(), "a\r\nY: b".to_owned()))
+            .push(("X".to_owned(), "a\r\nY: b".to_owned()));
     });
     refused(|attempt| attempt.connect = "[]".to_owned());
     refused(|attempt| {
@@ -223,9 +223,9 @@ fn many_attempts_wait_for_their_turn_and_none_is_forgotten() {
         answered,
         (0..40).map(|number| (number, true)).collect::<Vec<_>>()
     );
-    servers.into_iter().for_each(|server| {
+    for server in servers {
         server.join().unwrap();
-    });
+    }
 }
 
 #[test]
