@@ -130,6 +130,7 @@ class CallBench:
         self.log: list[Command] = []
         self.out: list[Command] = []
         self.timers: dict[TimerName, float] = {}
+        self.may_fail = False
         self.caller = Party(Side.A, "caller-call-id", "ta")
         self.callee = Party(Side.B, "", "tb")
         self.setup = CallSetup(
@@ -345,6 +346,8 @@ class CallBench:
         return over_the_wire(with_via(request, f"z9hG4bK{next(self.branches)}"), Request)
 
     def _take(self, commands: list[Command]) -> None:
+        if not self.may_fail and self.b2bua.failure is not None:
+            raise self.b2bua.failure
         self.out = commands
         for command in commands:
             assert not every(self.log, EndCall), "a command after EndCall"

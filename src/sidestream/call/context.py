@@ -181,8 +181,6 @@ class CallContext:
         key, request = arrived
         if key not in self.open:
             return
-        if status >= 200:
-            del self.open[key]
         response = dressed_response(request, status, phrase, leg.local_tag, self.setup.identity)
         if source is not None:
             self.setup.headers.copy(source, response.headers)
@@ -194,6 +192,8 @@ class CallContext:
             attach_session(response, session)
         elif body_of is not None:
             carry_body(body_of, response)
+        if status >= 200:
+            del self.open[key]
         self.order(Respond(key, response))
 
     def retry_soon(self) -> tuple[tuple[str, str], ...]:

@@ -7,9 +7,7 @@ from sidestream.call.pending import Attempt
 
 
 def give_up(ctx: CallContext, attempt: Attempt, status: int, detail: str) -> None:
-    """Note that a peer did not carry the call, once."""
-    if attempt.ended_at is not None:
-        return
+    """Note that a peer did not carry the call."""
     attempt.ended_at, attempt.status, attempt.detail = ctx.at, status, detail
     ctx.report(PeerGivenUp(ctx.at, attempt.number, attempt.peer.uri, status, detail))
 

@@ -3,7 +3,7 @@ import pytest
 from call_script import ANSWER, OFFER, CallBench, every, sdp, session
 from sidestream.call.commands import BridgeMedia, ConfirmAnswer, SendAck, UpdateLegMedia
 from sidestream.call.context import MAX_REMEMBERED_ACKS
-from sidestream.call.events import AnswerNotAcknowledged, ResponseTransportFailed, TimerName
+from sidestream.call.events import AnswerNotAcknowledged, HangUp, HangUpBy, ResponseTransportFailed, TimerName
 from sidestream.call.facts import CallAnswered, ParticipantUpdated
 from sidestream.call.setup import CallLimits
 from sidestream.call.side import Side
@@ -130,6 +130,8 @@ def test_a_delayed_offer_is_answered_in_the_acks() -> None:
     assert bench.b2bua.state is CallState.TALKING
     bench.reply(bench.invited, 200, sdp("8 0", port=5000))
     assert bench.acks()[1].body == ack.body
+    bench.apply(HangUp(HangUpBy.OPERATOR, "enough"))
+    assert len(bench.acks()) == 2, "the ACK is no longer owed"
 
 
 @pytest.mark.parametrize("body", [b"", b"nonsense", sdp("9")])

@@ -1,9 +1,11 @@
 import pytest
 
-from call_script import CALLEE, OFFER, PEERS, CallBench, sdp, session
+from call_script import CALLEE, OFFER, PEERS, CallBench, every, sdp, session
+from sidestream.call.commands import UpdateLegMedia
 from sidestream.call.events import RequestTransportFailed, TimerName
 from sidestream.call.facts import CallRang, PeerGivenUp, PeerTried
 from sidestream.call.setup import CallLimits, PeerHop
+from sidestream.call.side import Side
 from sidestream.call.state import CallState
 from sidestream.call.verdict import EndedBy, ResultClass, Slug
 from sidestream.sip.hop import Hop
@@ -78,7 +80,10 @@ def test_a_broken_peer_makes_room_for_the_next(status: int) -> None:
     assert not bench.responses()
     given_up = bench.facts(PeerGivenUp)[0]
     assert (given_up.attempt, given_up.status, given_up.uri) == (1, status, PEERS[0].uri)
+    origins = [session(sent.request).origin for sent in (first, second)]
+    assert origins[0].session_id != origins[1].session_id
     bench.answer()
+    assert {order.side for order in every(bench.out, UpdateLegMedia)} == set(Side)
     bench.ack()
     assert bench.final().status == 200
     record = bench.b2bua.snapshot()

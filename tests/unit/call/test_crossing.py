@@ -136,6 +136,7 @@ def test_an_update_without_an_offer_crosses_even_early() -> None:
     key = bench.request(Side.A, "UPDATE", headers=identity)
     update = bench.requests("UPDATE", Side.B)[-1]
     assert update.request.headers.get("P-Asserted-Identity") == "<sip:+4977@a.example>"
+    assert not bench.responses(key)
     bench.reply(update, 200)
     assert bench.final(key).status == 200
     assert bench.facts(ParticipantUpdated)[0].participant.number == "+4977"

@@ -177,7 +177,9 @@ def test_a_request_of_another_fork_is_heard_while_they_ring() -> None:
     bench.callee.tag = "one"
     key = bench.request(Side.B, "OPTIONS")
     assert bench.final(key).status == 200
-    bench.callee.tag = "three"
+    bench.callee.call_id = "another"
+    assert bench.final(bench.request(Side.B, "OPTIONS")).status == 481
+    bench.callee.call_id, bench.callee.tag = bench.invited.request.call_id, "three"
     assert bench.final(bench.request(Side.B, "OPTIONS")).status == 481
 
 
