@@ -195,7 +195,7 @@ impl Worker {
     /// Lets go of what has ended, and tells what came of the turn.
     fn tell(&mut self) {
         while let Some(slot) = self.finished.pop() {
-            self.remove_stream(slot);
+            self.guard(|worker| worker.remove_stream(slot));
         }
         self.shared.events.append(&mut self.events);
         self.desk.tally.publish(&self.turn.tally);
