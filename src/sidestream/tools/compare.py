@@ -83,16 +83,19 @@ class Comparison:
         """One line that explains the result."""
         if self.equal:
             silence = sum(span.samples for span in self.silent)
-            return f"{self.matched_samples} of {self.sent_samples} samples agree; {silence} of silence around"
+            agreeing = f"{self.matched_samples:,} of {self.sent_samples:,} samples agree"
+            return f"{agreeing}; {silence:,} of silence around"
         if self.sent_samples == 0:
             return "nothing was sent"
         if self.offset is None:
             return "none of the audio that was sent was found in what arrived"
         if self.differing:
             wrong = self.sent_samples - self.matched_samples
-            return f"{wrong} of {self.sent_samples} samples differ, the first at {self.differing[0].begin}"
+            return (
+                f"{wrong:,} of {self.sent_samples:,} samples differ, the first at {self.differing[0].begin:,}"
+            )
         wrong = sum(span.samples for span in self.strange)
-        return f"{wrong} samples are neither silence nor sent, the first at {self.strange[0].begin}"
+        return f"{wrong:,} samples are neither silence nor sent, the first at {self.strange[0].begin:,}"
 
 
 def lay_out(frames: Iterable[Frame], silence: int) -> bytes:

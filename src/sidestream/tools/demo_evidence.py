@@ -215,7 +215,7 @@ def _stream_checks(evidence: Evidence) -> list[Check]:
         Check(
             question,
             evidence.stream.status is Status.OK,
-            f"{verdict.messages} messages in order without a hole; {evidence.stream.why}"
+            f"{verdict.messages:,} messages in order without a hole; {evidence.stream.why}"
             if evidence.stream.status is Status.OK
             else evidence.stream.why,
         ),

@@ -148,7 +148,7 @@ def _check_wav(path: Path, lanes: Iterable[Lane], parties: tuple[Party, Party]) 
     return Check(
         question,
         agreeing == total > 0,
-        f"{agreeing} of {total} samples at their places, left and right, in {stored.seconds:.2f} s of audio",
+        f"{agreeing:,} of {total:,} samples at their places, left and right, in {stored.seconds:.2f} s",
     )
 
 

@@ -29,7 +29,7 @@ from sidestream.tools.listener import (
     Received,
     Refused,
 )
-from sidestream.tools.stream_messages import Envelope, Start
+from sidestream.tools.stream_messages import Envelope, MessageError, Metadata, Start, decode_gap
 from sidestream.tools.stream_receiver import Status
 from sidestream.tools.stream_store import StreamResult, StreamStore, worst
 
@@ -298,10 +298,24 @@ def describe(message: Envelope) -> str:
         press = message.dtmf
         return f"{press.digit} from {press.participant_id} for {press.duration_ms} ms by {press.source}"
     if message.metadata is not None:
-        return f"{message.metadata.type} {bytes(message.metadata.data).decode(errors='replace')}"
+        return _describe_metadata(message.metadata)
     if message.close is not None:
         return f"{message.close.reason}: {message.close.detail} after {message.close.duration_ms} ms"
     return ""
+
+
+def _describe_metadata(metadata: Metadata) -> str:
+    if metadata.type == "media.gap":
+        try:
+            gap = decode_gap(metadata)
+        except MessageError:
+            pass  # What is not a gap is shown as it came.
+        else:
+            where = f"channel {gap.channel} from {gap.from_timestamp}"
+            return f"{metadata.type} {gap.cause}: {gap.samples} samples of {where}"
+    by = f" by {metadata.participant_id}" if metadata.participant_id else ""
+    data = bytes(metadata.data).decode(errors="replace")
+    return f"{metadata.type}{by}{'' if data == '{}' else f' {data}'}"
 
 
 def _describe_start(start: Start) -> str:

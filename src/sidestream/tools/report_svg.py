@@ -21,11 +21,12 @@ LEFT, RIGHT = 132, 16
 COLUMNS = 1_000
 WAVE_HEIGHT = 64
 PROOF_HEIGHT = 16
-LANE_GAP = 22
+LANE_GAP = 30
 PEAK = 32_768
 MIN_BLOCK = 2.0
 """A difference is never drawn thinner, or one sample in a minute would not be seen."""
 GLYPHS = {"connect": "C", "start": "S", "metadata": "M", "dtmf": "K", "close": "X", "malformed": "!"}
+SIGN_WIDTH = 19.0
 LADDER_ROW = 30
 LADDER_COLUMNS = {"caller": 250, "gateway": 600, "callee": 950}
 
@@ -103,7 +104,7 @@ def chart(
     for extra in extras:
         drawing, height = extra(axis, top)
         body.append(drawing)
-        top += height + LANE_GAP
+        top += height + LANE_GAP / 2
     bands = [_band(mark, axis, top) for mark in marks]
     title = "Waveforms of what was sent and of what arrived"
     summary = "; ".join(f"{lane.title}: {lane.comparison.why}" for lane in lanes)
@@ -190,9 +191,12 @@ def messages_row(
 
     def draw(axis: Axis, top: float) -> tuple[str, float]:
         signs = [_label(label, top + 12 + index * 26) for index, label in enumerate(("session", *rows[1:]))]
+        free = [0.0] * len(rows)
         for message in messages:
             row = rows.index(message.event) if message.event in rows else 0
-            x, y = axis.x(message.at - stream_begin), top + 12 + row * 26
+            # Signs of one instant stand beside each other, or only the last would be seen.
+            x, y = max(axis.x(message.at - stream_begin), free[row]), top + 12 + row * 26
+            free[row] = x + SIGN_WIDTH
             glyph = GLYPHS.get(message.event, "?")
             title = f"{message.number} {message.event}: {message.summary}"
             signs.append(

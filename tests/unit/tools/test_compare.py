@@ -25,7 +25,7 @@ def test_the_same_audio_at_another_clock_is_equal() -> None:
     assert found.equal
     assert (found.offset, found.matched_samples, found.silent) == (FRAME, 20 * FRAME, (Span(0, FRAME),))
     assert found.latencies_ms == pytest.approx([30.0] * 20)
-    assert "3200 of 3200 samples agree" in found.why
+    assert "3,200 of 3,200 samples agree" in found.why
 
 
 def test_the_offset_need_not_be_whole_frames() -> None:
@@ -41,7 +41,7 @@ def test_one_changed_bit_is_a_difference() -> None:
     found = compare(sent, arrived, SILENCE)
     assert not found.equal
     assert found.differing == (Span(7 * FRAME, 8 * FRAME),)
-    assert "the first at 1120" in found.why
+    assert "the first at 1,120" in found.why
 
 
 def test_a_lost_frame_is_a_difference() -> None:
