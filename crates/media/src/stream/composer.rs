@@ -147,6 +147,11 @@ impl Composer {
     pub fn connected(&mut self, connect: Vec<u8>, start: Vec<u8>, now: Nanos) {
         let missing = self.outbox.begin_connection(connect, start);
         for missing in missing {
+            let lane = self.lanes.get_mut(missing.lane);
+            let (from, samples) = (missing.from, missing.samples);
+            if lane.is_some_and(|lane| lane.dropped.prepend(from, samples, Cause::Reconnect)) {
+                continue;
+            }
             let gap = Gap {
                 from: missing.from,
                 samples: missing.samples,

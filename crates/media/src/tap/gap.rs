@@ -49,6 +49,8 @@ pub struct Gap {
 }
 
 /// Joins adjacent stretches into gaps, reported at their end and each second of them.
+///
+/// A gap of cause `reconnect` is reported at its end only: without a connection nobody could hear its parts sooner.
 #[derive(Debug, Clone)]
 pub struct GapTracker {
     second: u64,
@@ -82,7 +84,7 @@ impl GapTracker {
         }
         let Some(gap) = &mut self.open else { return };
         // Strictly more than a second: the last report of a gap then always has something to say.
-        while gap.samples > self.second {
+        while gap.cause != Cause::Reconnect && gap.samples > self.second {
             report(Gap {
                 samples: self.second,
                 ended: false,
@@ -90,6 +92,18 @@ impl GapTracker {
             });
             gap.from += self.second;
             gap.samples -= self.second;
+        }
+    }
+
+    /// Joins a stretch to the open gap that it goes before; whether it does.
+    pub fn prepend(&mut self, from: u64, samples: u64, cause: Cause) -> bool {
+        match &mut self.open {
+            Some(gap) if gap.cause == cause && from + samples == gap.from => {
+                gap.from = from;
+                gap.samples += samples;
+                true
+            }
+            _ => false,
         }
     }
 
@@ -130,6 +144,22 @@ mod tests {
                 gap(320, 160, Cause::Loss, true)
             ]
         );
+    }
+
+    #[test]
+    fn a_gap_of_reconnection_is_one_report_however_long() {
+        let (mut tracker, mut seen) = (GapTracker::new(8000), Vec::new());
+        for frame in 10..310 {
+            tracker.extend(frame * 160, 160, Cause::Reconnect, &mut |gap| {
+                seen.push(gap);
+            });
+        }
+        assert_eq!(seen, []);
+        assert!(tracker.prepend(0, 1600, Cause::Reconnect));
+        assert!(!tracker.prepend(0, 1600, Cause::Reconnect));
+        assert!(!tracker.prepend(0, 0, Cause::Overflow));
+        tracker.end(&mut |gap| seen.push(gap));
+        assert_eq!(seen, [gap(0, 310 * 160, Cause::Reconnect, true)]);
     }
 
     #[test]
