@@ -208,7 +208,7 @@ MALFORMED = [
     ("From: Alice ", "From: Alice, B ", 400, "Invalid From display name"),
     (";tag=theirs", ";tag=", 400, "Invalid From parameter"),
     (";tag=theirs", ";tag=a b", 400, "Invalid From parameter"),
-    (";tag=theirs", ";tag=a;tag=b", 400, "Invalid From parameter"),
+    (";tag=theirs", ";tag=a;tag=b", 400, "Repeated From parameter"),
     ("<sip:bob@192.0.2.1>", "<sip:bob@192.0.2.1", 400, "Invalid To"),
     ("<sip:bob@192.0.2.1>", "<sip:b b@192.0.2.1>", 400, "Invalid URI user"),
     ("<sip:alice@192.0.2.9:5090>", "<sip:alice@192.0.2.9:65536>", 400, "Invalid URI port"),

@@ -19,6 +19,8 @@ def plain(uri: SipUri) -> bool:
 
 @given(messages)
 def test_aiosipua_reads_the_same_start_line_headers_and_body(message: Message) -> None:
+    # It ends a quoted string at an escaped quote.
+    assume(not any("\\" in value for value in message.headers.get_all("Via")))
     other = aiosipua.SipMessage.parse(serialize(message))
     mine = parse_message(serialize(message))
     assert other.body == mine.body

@@ -32,6 +32,11 @@ _REASONS = {
 }  # fmt: skip
 
 
+_COPIED = frozenset({"via", "from", "to", "call-id", "cseq"})
+_COPIED_INTO_100 = _COPIED | {"timestamp"}
+_COPIED_TO_MAKE_A_DIALOG = _COPIED | {"record-route"}
+
+
 def reason_phrase(status: int) -> str:
     """The registered reason phrase, or the one of the status class."""
     return _REASONS.get(status) or _REASONS.get(status // 100 * 100) or "Unknown"
@@ -51,18 +56,12 @@ def response_to(
         reason: the reason phrase, None for the registered one.
         to_tag: our tag.
     """
-    headers = Headers()
-    names = ["Via", "From", "To", "Call-ID", "CSeq"]
-    if 100 < status < 300:
-        names.insert(1, "Record-Route")
-    if status == 100:
-        names.append("Timestamp")
-    for name in names:
-        values = request.headers.get_all(name)
-        if name == "To" and to_tag and status > 100:
-            values = [_tagged(value, to_tag) for value in values]
-        for value in values:
-            headers.append_wire(name, value)
+    names = _COPIED_INTO_100 if status == 100 else _COPIED if status >= 300 else _COPIED_TO_MAKE_A_DIALOG
+    headers = request.headers.only(names)
+    if to_tag and status > 100:
+        to = headers.get("To")
+        if to is not None:
+            headers.set_first("To", _tagged(to, to_tag))
     return Response(status, reason_phrase(status) if reason is None else reason, headers)
 
 

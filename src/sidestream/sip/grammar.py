@@ -13,8 +13,12 @@ TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+\Z")
 # The obs-free pieces of a list: quoted strings and angle brackets hide separators.
 _HIDDEN = re.compile(r'"(?:[^"\\]|\\.)*"|<[^<>]*>', re.DOTALL)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-# Wider than `gen-value` by the characters that URIs and addresses are made of, which peers leave unquoted.
-_PARAM_VALUE = re.compile(r'(?:[^\x00-\x20\x7f"<>,;]+|"(?:[^"\\]|\\.)*")\Z', re.DOTALL)
+# Values are wider than `gen-value` by the characters of URIs and addresses, which peers leave unquoted.
+_PARAM = re.compile(
+    r";[ \t]*([A-Za-z0-9\-.!%*_+`'~]+)[ \t]*"
+    r'(?:=[ \t]*([^\x00-\x20\x7f"<>,;]+|"(?:[^"\\]|\\.)*")[ \t]*)?',
+    re.DOTALL,
+)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _LWS = " \t"
 
@@ -76,28 +80,24 @@ def parse_params(text: str, field: str) -> dict[str, str | None]:
     """Read `;name=value` parameters; names lower-cased, values as written (quotes kept).
 
     Args:
-        text: what follows the value, empty or beginning with a semicolon.
+        text: what follows the value, trimmed: empty or beginning with a semicolon.
         field: the header's name, for the error.
 
     Raises:
         ParseError: 400 for an empty or doubled name, a value that is empty or needs quotes, or text that is
             no parameter list.
     """
-    if not text:
-        return {}
     params: dict[str, str | None] = {}
-    pieces = split_outside(text, ";")
-    if pieces[0]:
-        raise ParseError(400, f"Invalid {field} parameters")
-    for piece in pieces[1:]:
-        name, equals, value = piece.partition("=")
-        name = name.rstrip(_LWS).lower()
-        if not is_token(name) or name in params:
+    at = 0
+    while at < len(text):
+        found = _PARAM.match(text, at)
+        if found is None:
             raise ParseError(400, f"Invalid {field} parameter")
-        value = value.lstrip(_LWS)
-        if equals and _PARAM_VALUE.match(value) is None:
-            raise ParseError(400, f"Invalid {field} parameter")
-        params[name] = value if equals else None
+        name = found[1].lower()
+        if name in params:
+            raise ParseError(400, f"Repeated {field} parameter")
+        params[name] = found[2]
+        at = found.end()
     return params
 
 

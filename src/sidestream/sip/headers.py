@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from sidestream.sip.errors import ParseError
 from sidestream.sip.grammar import (
     format_params,
-    is_token,
     leading_quoted,
     parse_digits,
     parse_params,
     quote,
     unquote,
 )
-from sidestream.sip.uri import Uri, parse_hostport, parse_uri
+from sidestream.sip.uri import LARGEST_CACHED, Uri, parse_hostport, parse_uri
 
 MAX_CSEQ = 2**31 - 1
 """RFC 3261 §8.1.1.5: the sequence number is below 2**31."""
@@ -27,6 +27,7 @@ MAGIC_COOKIE = "z9hG4bK"
 _SENT_PROTOCOL = re.compile(
     r"SIP[ \t]*/[ \t]*2\.0[ \t]*/[ \t]*([A-Za-z0-9\-.!%*_+`'~]+)[ \t]+", re.IGNORECASE
 )
+_CSEQ = re.compile(r"([0-9]+)[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)\Z")
 _AROUND_COLON = re.compile(r"[ \t]*:[ \t]*")
 _BARE_DISPLAY = re.compile(r'[^"<>,;@:\\]*\Z')
 _PLAIN_DISPLAY = re.compile(r"[A-Za-z0-9\-.!%*_+`'~ ]+\Z")
@@ -79,6 +80,12 @@ def parse_name_addr(text: str, field_name: str = "address") -> NameAddr:
     Raises:
         ParseError: 400 naming the field.
     """
+    if len(text) <= LARGEST_CACHED:
+        return _cached_name_addr(text, field_name)
+    return _parse_name_addr(text, field_name)
+
+
+def _parse_name_addr(text: str, field_name: str) -> NameAddr:
     text = text.strip(" \t")
     if text.startswith('"'):
         display, rest = leading_quoted(text)
@@ -91,9 +98,8 @@ def parse_name_addr(text: str, field_name: str = "address") -> NameAddr:
             address, semicolon, params = text.partition(";")
             if "?" in address or "," in address:
                 raise ParseError(400, f"Invalid {field_name}")
-            return NameAddr(
-                parse_uri(address.rstrip(" \t")), "", parse_params(semicolon + params, field_name)
-            )
+            parsed = parse_params((semicolon + params).rstrip(" \t"), field_name)
+            return NameAddr(parse_uri(address.rstrip(" \t")), "", parsed)
         display, rest = before.rstrip(" \t"), bracket + after
         if _BARE_DISPLAY.match(display) is None:
             raise ParseError(400, f"Invalid {field_name} display name")
@@ -101,6 +107,10 @@ def parse_name_addr(text: str, field_name: str = "address") -> NameAddr:
     if not closing:
         raise ParseError(400, f"Invalid {field_name}")
     return NameAddr(parse_uri(address), display, parse_params(params.strip(" \t"), field_name))
+
+
+# The addresses of a call come again in each of its messages.
+_cached_name_addr = lru_cache(maxsize=4096)(_parse_name_addr)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +181,11 @@ def parse_via(text: str) -> Via:
         raise ParseError(400, "Invalid Via")
     where, semicolon, params = text[found.end() :].partition(";")
     # White space may stand around the colon of the port (RFC 3261 §25.1, COLON).
-    where = _AROUND_COLON.sub(":", where.strip(" \t"))
+    where = where.strip(" \t")
+    if " " in where or "\t" in where:
+        where = _AROUND_COLON.sub(":", where)
     host, port = parse_hostport(where, "Via")
-    parsed = parse_params(semicolon + params, "Via")
+    parsed = parse_params((semicolon + params).rstrip(" \t"), "Via")
     rport = parsed.get("rport")
     if rport is not None:
         parse_digits(rport, "Via rport", 65535)
@@ -202,10 +214,10 @@ def parse_cseq(text: str) -> CSeq:
     Raises:
         ParseError: 400 when it is malformed or the number is 2**31 or more.
     """
-    pieces = text.split()
-    if len(pieces) != 2 or not is_token(pieces[1]):
+    found = _CSEQ.match(text)
+    if found is None:
         raise ParseError(400, "Invalid CSeq")
-    return CSeq(parse_digits(pieces[0], "CSeq", MAX_CSEQ), pieces[1])
+    return CSeq(parse_digits(found[1], "CSeq", MAX_CSEQ), found[2])
 
 
 def media_type(text: str) -> str:
@@ -220,5 +232,5 @@ def media_params(text: str) -> dict[str, str]:
         ParseError: 400 when they are malformed.
     """
     _, semicolon, params = text.partition(";")
-    parsed = parse_params(semicolon + params, "Content-Type")
+    parsed = parse_params((semicolon + params).rstrip(" \t"), "Content-Type")
     return {name: unquote(value or "") for name, value in parsed.items()}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import TypeVar, cast
+from typing import Any, TypeVar
 
 from sidestream.sip.errors import ParseError
 from sidestream.sip.grammar import is_token, parse_digits, split_list
@@ -79,7 +80,7 @@ class Headers:
     def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
         self._items: list[_Line] = []
         self._index: dict[str, list[str]] | None = None
-        self._cache: dict[str, object] = {}
+        self._cache: dict[str, Any] = {}
         for name, value in items:
             self.add(name, value)
 
@@ -150,6 +151,12 @@ class Headers:
         """How many lines have this name."""
         return len(self._values(name))
 
+    def only(self, keys: AbstractSet[str]) -> Headers:
+        """A copy with the lines of these names only, given in lower case."""
+        other = Headers()
+        other._items = [item for item in self._items if item[0] in keys]
+        return other
+
     def copy(self) -> Headers:
         """An independent copy."""
         other = Headers()
@@ -164,15 +171,17 @@ class Headers:
             name: the header the result depends on, in lower case; one reader per name.
             parse: the reader; whatever it raises passes through and nothing is cached.
         """
-        if name in self._cache:
-            return cast("_T", self._cache[name])
-        value = parse(self)
-        self._cache[name] = value
+        value: _T
+        try:
+            value = self._cache[name]
+        except KeyError:
+            self._cache[name] = value = parse(self)
         return value
 
     def repeated(self) -> Iterator[str]:
         """The lower-cased names that stand on more than one line."""
-        return (key for key, values in self._indexed().items() if len(values) > 1)
+        index = self._indexed() if self._index is None else self._index
+        return (key for key, values in index.items() if len(values) > 1)
 
     def lines_without(self, name: str) -> list[str]:
         """Every line as it goes out, those of this name left out."""
@@ -195,18 +204,20 @@ class Headers:
             self._items.append((key, canonical, value.rstrip(" \t")))
 
     def _values(self, name: str) -> Sequence[str]:
-        known = _KNOWN.get(name)
-        return self._indexed().get(known[0] if known is not None else header_key(name)[0], ())
-
-    def _indexed(self) -> dict[str, list[str]]:
         index = self._index
         if index is None:
-            self._index = index = {}
-            for key, _, value in self._items:
-                if key in index:
-                    index[key].append(value)
-                else:
-                    index[key] = [value]
+            index = self._indexed()
+        known = _KNOWN.get(name)
+        return index.get(known[0] if known is not None else header_key(name)[0], ())
+
+    def _indexed(self) -> dict[str, list[str]]:
+        index: dict[str, list[str]] = {}
+        for key, _, value in self._items:
+            if key in index:
+                index[key].append(value)
+            else:
+                index[key] = [value]
+        self._index = index
         return index
 
     def _changed(self, key: str) -> None:

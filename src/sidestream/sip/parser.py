@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from sidestream.sip.errors import ParseError
 from sidestream.sip.grammar import is_token
@@ -19,7 +20,7 @@ _END_OF_HEAD = b"\r\n\r\n"
 _FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
 _SALVAGED_FOLD = re.compile(r"[ \t]*\n[ \t]+")
 _HEADER_LINE = re.compile(r"^([A-Za-z0-9\-.!%*_+`'~]+)[ \t]*:[ \t]*([^\r\n]*)", re.MULTILINE)
-_VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+\Z", re.IGNORECASE)
+_VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+\Z")
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?\Z", re.IGNORECASE | re.DOTALL)
 _URI_TEXT = re.compile(r"[^\x00-\x20<>\"\x7f]+\Z")
 # RFC 3261 §7.3.1 and §20: these may stand once only.
@@ -68,7 +69,7 @@ def content_length(message: Message) -> int | None:
     values = message.headers.get_all("Content-Length")
     if not values:
         return None
-    if len(set(values)) > 1:
+    if len(values) > 1 and len(set(values)) > 1:
         raise _blame(message, ParseError(400, "Conflicting Content-Length"))
     value = values[0]
     if not (value.isascii() and value.isdigit()):
@@ -129,24 +130,25 @@ def _unfold(lines: str) -> str:
 
 def _parse_start(line: str) -> Message:
     """Read the start line far enough to know what it is; a bad Request-URI is judged after the headers."""
-    found = _STATUS_LINE.match(line)
-    if found is not None:
+    if line[:4].upper() == "SIP/":
+        found = _STATUS_LINE.match(line)
+        if found is None:
+            raise ParseError(400, "Invalid status line")
         return Response(int(found[1]), found[2] or "")
     method, _, rest = line.partition(" ")
-    uri = rest.rpartition(" ")[0]
-    if method[:4].upper() == "SIP/" or not is_token(method):
+    if method not in KNOWN_METHODS and not is_token(method):
         raise ParseError(400, "Invalid start line")
-    return Request(method, uri)
+    return Request(method, rest.rpartition(" ")[0])
 
 
 def _check_request_line(request: Request, line: str) -> None:
     """RFC 3261 §7.1: method, Request-URI and version apart by single spaces, and nothing more."""
     if len(line) > MAX_LINE:
         raise ParseError(414, "Request-URI Too Long", request)
-    version = _VERSION.match(line.rpartition(" ")[2])
-    if version is None:
-        raise ParseError(400, "Invalid request line", request)
-    if version[0].upper() != "SIP/2.0":
+    version = line.rpartition(" ")[2].upper()
+    if version != "SIP/2.0":
+        if _VERSION.match(version) is None:
+            raise ParseError(400, "Invalid request line", request)
         raise ParseError(505, "Version Not Supported", request)
     if _URI_TEXT.match(request.uri) is None:
         raise ParseError(400, "Invalid Request-URI", request)
@@ -180,6 +182,15 @@ def salvage(data: bytes) -> Request | None:
     return message
 
 
+# What is read where it is present; absent ones read as empty.
+_OPTIONAL: dict[str, Callable[[Message], object]] = {
+    "contact": lambda message: message.contacts,
+    "record-route": lambda message: message.record_routes,
+    "route": lambda message: message.routes,
+    "max-forwards": lambda message: message.max_forwards,
+}
+
+
 def validate(message: Message) -> None:
     """Check what every message must have and that all headers the core reads are well formed.
 
@@ -192,8 +203,10 @@ def validate(message: Message) -> None:
         _check_singles(message.headers)
         _check_call_id(message.call_id)
         # Reading is the check; the results stay cached for whoever asks next.
-        _ = message.vias, message.from_, message.to, message.cseq, message.max_forwards
-        _ = message.contacts, message.record_routes, message.routes
+        _ = message.vias, message.from_, message.to, message.cseq
+        for name, read in _OPTIONAL.items():
+            if name in message.headers:
+                read(message)
     except ParseError as error:
         raise _blame(message, error) from None
 

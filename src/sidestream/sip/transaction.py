@@ -17,6 +17,9 @@ from sidestream.sip.errors import IllegalMoveError
 class State(Enum):
     """Where a transaction stands."""
 
+    # An enum's own hash is computed from its name, in Python, at each look into a table.
+    __hash__ = object.__hash__
+
     CALLING = "Calling"
     TRYING = "Trying"
     PROCEEDING = "Proceeding"
@@ -28,6 +31,8 @@ class State(Enum):
 
 class Input(Enum):
     """What happens to a transaction, timers apart."""
+
+    __hash__ = object.__hash__
 
     RECEIVED_1XX = "1xx"
     RECEIVED_2XX = "2xx"
@@ -43,6 +48,8 @@ class Input(Enum):
 
 class Timer(Enum):
     """The timers of RFC 3261 §17 (table 4) and RFC 6026, and six that RFCs describe without a letter."""
+
+    __hash__ = object.__hash__
 
     A = "timer A"
     B = "timer B"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from ipaddress import IPv6Address
 from urllib.parse import unquote_to_bytes
 
@@ -23,6 +24,10 @@ _VISUAL_SEPARATORS = str.maketrans("", "", "-.() ")
 _NUMBER = re.compile(r"\+?[0-9*#A-Da-d]+\Z")
 # RFC 3261 §19.1.4: these never match when only one side has them.
 _DECISIVE_PARAMS = ("user", "ttl", "method", "maddr", "transport")
+
+
+LARGEST_CACHED = 256
+"""Longest text in characters that is kept with what it was read as, so that caches stay small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +131,10 @@ def parse_uri(text: str) -> Uri:
     Raises:
         ParseError: 400 when it is malformed.
     """
+    return _cached_uri(text) if len(text) <= LARGEST_CACHED else _parse_uri(text)
+
+
+def _parse_uri(text: str) -> Uri:
     scheme, colon, rest = text.partition(":")
     if not colon or not rest or _SCHEME.match(scheme) is None:
         raise ParseError(400, "Invalid URI")
@@ -141,6 +150,10 @@ def parse_uri(text: str) -> Uri:
     if headers and _HEADERS.match(headers) is None:
         raise ParseError(400, "Invalid URI headers")
     return SipUri(scheme, user, host, port, password, _parse_uri_params(params), headers)
+
+
+# The same few URIs come again in each message of a call; what is read is immutable.
+_cached_uri = lru_cache(maxsize=4096)(_parse_uri)
 
 
 def _split_userinfo(rest: str) -> tuple[str | None, str | None, str]:
@@ -181,6 +194,14 @@ def parse_hostport(text: str, field_name: str) -> tuple[str, int | None]:
     Raises:
         ParseError: 400 naming `field_name`.
     """
+    return (
+        _cached_hostport(text, field_name)
+        if len(text) <= LARGEST_CACHED
+        else _parse_hostport(text, field_name)
+    )
+
+
+def _parse_hostport(text: str, field_name: str) -> tuple[str, int | None]:
     if text.startswith("["):
         end = text.find("]") + 1
         host, rest = text[:end], text[end:]
@@ -193,6 +214,9 @@ def parse_hostport(text: str, field_name: str) -> tuple[str, int | None]:
     if len(host) > 255 or _HOST.match(host) is None or (host[0] == "[" and not _is_ipv6(host[1:-1])):
         raise ParseError(400, f"Invalid {field_name} host")
     return host, parse_digits(port_text, f"{field_name} port", 65535) if colon else None
+
+
+_cached_hostport = lru_cache(maxsize=4096)(_parse_hostport)
 
 
 def _is_ipv6(address: str) -> bool:
