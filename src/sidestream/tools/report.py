@@ -153,8 +153,9 @@ def _stream(evidence: Evidence) -> str:
     )
     caption = (
         "For each channel: what the phone sent, what the endpoint stored, and whether the two agree, sample "
-        "for sample. Grey is silence where nothing was sent. Below: the messages that are not audio, and the "
-        "delay of every frame from the phone's socket to the endpoint. Time runs on the stream's own clock."
+        "for sample. Grey is silence where nothing was sent. Below: the messages that are not audio (A "
+        "answered, H held, R resumed, G a gap accounted for, K a key, Σ statistics), and the delay of every frame "
+        "from the phone's socket to the endpoint. Time runs on the stream's own clock."
     )
     explanation = escape(evidence.witnesses[2].explanation)
     figure = _figure(drawing, caption, "Waveforms of the stream")
@@ -288,7 +289,7 @@ def _sip(evidence: Evidence) -> str:
     caller, callee = evidence.parties
     drawing = ladder(
         evidence.ladder,
-        (f"{caller.name}, {caller.address}", "Sidestream", f"{callee.name}, {callee.address}"),
+        ((caller.name, caller.address), ("Sidestream", "the gateway"), (callee.name, callee.address)),
     )
     details = "".join(
         f"<details><summary>{step.at:.3f} s {escape(step.party)} {'→' if step.to_gateway else '←'} gateway: "

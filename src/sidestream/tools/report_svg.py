@@ -17,7 +17,7 @@ from sidestream.tools.g711 import Law
 from sidestream.tools.rtp import CLOCK_RATE
 
 WIDTH = 1_100
-LEFT, RIGHT = 132, 16
+LEFT, RIGHT = 132, 40
 COLUMNS = 1_000
 WAVE_HEIGHT = 64
 PROOF_HEIGHT = 16
@@ -26,6 +26,14 @@ PEAK = 32_768
 MIN_BLOCK = 2.0
 """A difference is never drawn thinner, or one sample in a minute would not be seen."""
 GLYPHS = {"connect": "C", "start": "S", "metadata": "M", "dtmf": "K", "close": "X", "malformed": "!"}
+METADATA_GLYPHS = {
+    "call.answered": "A",
+    "call.held": "H",
+    "call.resumed": "R",
+    "call.headers": "h",
+    "media.gap": "G",
+    "stream.stats": "Σ",
+}
 SIGN_WIDTH = 19.0
 LADDER_ROW = 30
 LADDER_COLUMNS = {"caller": 250, "gateway": 600, "callee": 950}
@@ -197,7 +205,8 @@ def messages_row(
             # Signs of one instant stand beside each other, or only the last would be seen.
             x, y = max(axis.x(message.at - stream_begin), free[row]), top + 12 + row * 26
             free[row] = x + SIGN_WIDTH
-            glyph = GLYPHS.get(message.event, "?")
+            kind = message.summary.split(" ", 1)[0]
+            glyph = METADATA_GLYPHS.get(kind) or GLYPHS.get(message.event, "?")
             title = f"{message.number} {message.event}: {message.summary}"
             signs.append(
                 f'<g class="sign {escape(message.event, quote=True)}"><title>{escape(title)}</title>'
@@ -234,14 +243,20 @@ def delays_row(
     return draw
 
 
-def ladder(steps: Sequence[SipStep], names: tuple[str, str, str]) -> str:
-    """Draw SIP messages between the caller, the gateway and the callee, oldest first."""
-    bottom = 56 + len(steps) * LADDER_ROW
+def ladder(steps: Sequence[SipStep], actors: Sequence[tuple[str, str]]) -> str:
+    """Draw SIP messages between the caller, the gateway and the callee, oldest first.
+
+    Args:
+        steps: the messages.
+        actors: name and address of each of the three.
+    """
+    bottom = 66 + len(steps) * LADDER_ROW
     parts = []
-    for name, x in zip(names, LADDER_COLUMNS.values(), strict=True):
-        parts.append(f'<path class="life" d="M{x} 40V{bottom}"/>')
-        parts.append(f'<text class="actor" x="{x}" y="24">{escape(name)}</text>')
-    parts += [_rung(step, 66 + row * LADDER_ROW) for row, step in enumerate(steps)]
+    for (name, address), x in zip(actors, LADDER_COLUMNS.values(), strict=True):
+        parts.append(f'<path class="life" d="M{x} 50V{bottom}"/>')
+        parts.append(f'<text class="actor" x="{x}" y="20">{escape(name)}</text>')
+        parts.append(f'<text class="address" x="{x}" y="38">{escape(address)}</text>')
+    parts += [_rung(step, 76 + row * LADDER_ROW) for row, step in enumerate(steps)]
     summary = ", ".join(step.title for step in steps)
     return _svg(bottom + 10, "SIP messages in the order of time", summary, parts)
 
