@@ -154,8 +154,8 @@ def _stream(evidence: Evidence) -> str:
     caption = (
         "For each channel: what the phone sent, what the endpoint stored, and whether the two agree, sample "
         "for sample. Grey is silence where nothing was sent. Below: the messages that are not audio (A "
-        "answered, H held, R resumed, G a gap accounted for, K a key, Σ statistics), and the delay of every frame "
-        "from the phone's socket to the endpoint. Time runs on the stream's own clock."
+        "answered, H held, R resumed, G a gap accounted for, K a key, Σ statistics), and the delay of every "
+        "frame from the phone's socket to the endpoint. Time runs on the stream's own clock."
     )
     explanation = escape(evidence.witnesses[2].explanation)
     figure = _figure(drawing, caption, "Waveforms of the stream")
