@@ -171,11 +171,8 @@ class Headers:
             name: the header the result depends on, in lower case; one reader per name.
             parse: the reader; whatever it raises passes through and nothing is cached.
         """
-        value: _T
-        try:
-            value = self._cache[name]
-        except KeyError:
-            self._cache[name] = value = parse(self)
+        value: _T = self._cache[name] if name in self._cache else parse(self)
+        self._cache[name] = value
         return value
 
     def repeated(self) -> Iterator[str]:
