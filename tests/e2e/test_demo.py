@@ -1,8 +1,13 @@
 """The demonstration itself: what it leaves, what it proves, and that it can fail."""
 
+import contextlib
 import json
+import os
+import pty
+import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -38,29 +43,49 @@ class Page(HTMLParser):
         self.text.append(data)
 
 
+@dataclass(frozen=True)
+class Demonstration:
+    """What one run printed on a terminal, how it ended, and where it left its files."""
+
+    printed: str
+    code: int
+    out: Path
+
+
 @pytest.fixture(scope="module")
-def demonstration(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
+def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Demonstration:
     out = tmp_path_factory.mktemp("demo") / "out"
-    command = [sys.executable, "-m", "sidestream", "demo", "--out", str(out), "--json"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False), out
+    command = [sys.executable, "-m", "sidestream", "demo", "--out", str(out)]
+    terminal, other = pty.openpty()
+    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
+    with subprocess.Popen(command, stdout=other, stderr=other, env=environment) as process:
+        os.close(other)
+        printed = b""
+        # A terminal whose other side is closed is an error to read, not an end.
+        with contextlib.suppress(OSError):
+            while data := os.read(terminal, 65_536):
+                printed += data
+        os.close(terminal)
+        code = process.wait(60)
+    return Demonstration(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", printed.decode()), code, out)
 
 
-def test_it_proves_what_arrived(
-    demonstration: tuple[subprocess.CompletedProcess[str], Path],
-) -> None:
-    process, out = demonstration
-    assert process.returncode == 0, process.stdout + process.stderr
-    result = json.loads(process.stdout)
-    assert result == json.loads((out / "result.json").read_text())
+def test_it_proves_what_arrived(demonstration: Demonstration) -> None:
+    assert demonstration.code == 0, demonstration.printed
+    result = json.loads((demonstration.out / "result.json").read_text())
     assert all(check["good"] for check in result["checks"])
     assert [lane["equal"] for lane in result["comparisons"]] == [True] * 4
     assert {lane["sentSamples"] for lane in result["comparisons"]} == {147_360}
 
 
-def test_it_leaves_audio_transcript_and_log(
-    demonstration: tuple[subprocess.CompletedProcess[str], Path],
-) -> None:
-    _, out = demonstration
+def test_it_is_shown_while_it_runs(demonstration: Demonstration) -> None:
+    assert "Traceback" not in demonstration.printed
+    for words in ("Grace answers", "frames at the endpoint, over TLS", "on hold", "of 18.4 s", "report.html"):
+        assert words in demonstration.printed
+
+
+def test_it_leaves_audio_transcript_and_log(demonstration: Demonstration) -> None:
+    out = demonstration.out
     stored = wav.read(out / "endpoint.wav")
     assert len(stored.channels) == 2
     assert stored.seconds > 18
@@ -72,8 +97,8 @@ def test_it_leaves_audio_transcript_and_log(
     assert "ready" in (out / "gateway" / "gateway.log").read_text().splitlines()
 
 
-def test_its_report_stands_alone(demonstration: tuple[subprocess.CompletedProcess[str], Path]) -> None:
-    _, out = demonstration
+def test_its_report_stands_alone(demonstration: Demonstration) -> None:
+    out = demonstration.out
     page = Page()
     page.feed((out / "report.html").read_text())
     assert page.open == []

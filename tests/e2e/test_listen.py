@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import json
 import os
+import pty
+import re
 import signal
 import ssl
 import subprocess
@@ -312,3 +314,47 @@ async def test_the_command_prints_for_a_reader(tmp_path: Path) -> None:
     assert "OK " in printed
     assert "call-ended: BYE from caller" in printed
     assert "\x1b" not in printed
+
+
+async def test_open_streams_stand_at_the_foot_of_a_terminal(tmp_path: Path) -> None:
+    terminal, other = pty.openpty()
+    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "200", "LINES": "40"}
+    command = (sys.executable, "-c", PROGRAM, str(tmp_path), "text")
+    process = await asyncio.create_subprocess_exec(*command, stdout=other, stderr=other, env=environment)
+    os.close(other)
+    printed = bytearray()
+    reading = asyncio.create_task(asyncio.to_thread(drain_terminal, terminal, printed))
+    try:
+        url, ca = await until_listening(printed)
+        script = Script()
+        trust = ssl.create_default_context(cafile=ca)
+        async with connect(url, ssl=trust, subprotocols=[Subprotocol("sidestream.v1")]) as connection:
+            await send(connection, script.conversation(3)[:-1])
+            await asyncio.sleep(0.6)
+        process.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(process.wait(), 20) == 1
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        await reading
+        os.close(terminal)
+    assert b"channel 0: 3, channel 1: 3 chunks" in printed
+    assert b"INCOMPLETE" in printed
+    assert b"Traceback" not in printed
+
+
+def drain_terminal(terminal: int, printed: bytearray) -> None:
+    # A terminal whose other side is closed is an error to read, not an end.
+    with contextlib.suppress(OSError):
+        while data := os.read(terminal, 65_536):
+            printed += data
+
+
+async def until_listening(printed: bytearray) -> tuple[str, str]:
+    pattern = re.compile(rb"listening on .*?(wss://\S+?/).*?trust +.*?(/\S+?ca\.pem)", re.DOTALL)
+    for _ in range(200):
+        if (found := pattern.search(re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", printed))) is not None:
+            return found[1].decode(), found[2].decode()
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"it does not listen: {bytes(printed)!r}")

@@ -19,10 +19,11 @@ from sidestream.sip.hop import Transport
 from sidestream.sip.uri import SipUri
 from sidestream.tools import g711, wav
 from sidestream.tools.g711 import Law
-from sidestream.tools.listen import interruptible, printable
+from sidestream.tools.listen import interruptible
 from sidestream.tools.phone import Phone, PhoneOptions
 from sidestream.tools.phone_call import CallFailedError, Phase, PhoneCall
 from sidestream.tools.rtp import CLOCK_RATE, EVENT_SYMBOLS, FRAME_MS, FRAME_SAMPLES
+from sidestream.tools.screen import printable
 
 SILENT_CALL_S = 10.0
 """How long a call without audio lasts when nothing else is said."""

@@ -7,14 +7,13 @@ import contextlib
 import math
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -26,9 +25,9 @@ from sidestream.tools import g711
 from sidestream.tools.demo_evidence import Check, Evidence, good, judge
 from sidestream.tools.demo_gather import gather
 from sidestream.tools.demo_scene import LAW, DemoError, Scene, StepKind
-from sidestream.tools.listen import printable
 from sidestream.tools.report import render
 from sidestream.tools.rtp import FRAME_MS
+from sidestream.tools.screen import printable, redrawn
 
 ATTEMPTS = 3
 STALL_MS = 60.0
@@ -76,11 +75,11 @@ async def _demo(options: DemoOptions) -> int:
         screen = Screen(quiet=options.json)
         scene = Scene(options.out, screen.tell)
         screen.scene = scene
-        with screen.running():
+        async with screen.running():
             await scene.run()
         evidence = gather(scene)
         checks = judge(evidence)
-        stall = max(party.quality.lateness_ms for party in evidence.parties)
+        stall = _stall_ms(evidence)
         if good(checks) or stall < STALL_MS or attempt == options.attempts:
             break
         screen.say(
@@ -96,6 +95,13 @@ async def _demo(options: DemoOptions) -> int:
     else:
         screen.verdict(checks, page)
     return 0 if good(checks) else 1
+
+
+def _stall_ms(evidence: Evidence) -> float:
+    """Return the longest time for which a phone, or the way between them, stood still."""
+    lateness = [party.quality.lateness_ms for party in evidence.parties]
+    delays = [delay for lane in evidence.relay_lanes for delay in lane.comparison.latencies_ms]
+    return max(lateness + delays)
 
 
 def _write_result(path: Path, checks: list[Check], evidence: Evidence) -> None:
@@ -151,13 +157,13 @@ class Screen:
         if not self.quiet:
             self.console.print(Text(text, style))
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
         """Show the scene while it runs, and leave its steps on the screen."""
         if self.quiet or not self.console.is_terminal:
             yield
             return
-        with Live(get_renderable=self._picture, console=self.console, refresh_per_second=8, transient=True):
+        async with redrawn(self.console, self._picture):
             yield
         for step in self._steps:
             self.console.print(step)

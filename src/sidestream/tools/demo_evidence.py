@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from sidestream.tools.compare import Comparison, Frame, Span, percentile
+from sidestream.tools.compare import Comparison, Frame, percentile
 from sidestream.tools.g711 import Law
 from sidestream.tools.stream_receiver import Status
 from sidestream.tools.stream_store import StreamResult
@@ -137,7 +137,7 @@ class Evidence:
         at: wall-clock time of its begin.
         law: the codec.
         parties: caller and callee.
-        witnesses: who heard the call.
+        witnesses: who heard the call: both phones, the endpoint, then any other.
         stream: the endpoint's verdict; None when no stream came.
         messages: of the stream, media left out.
         begin: when the call began, in seconds of the clock of the frames.
@@ -173,7 +173,21 @@ class Evidence:
     @property
     def lanes(self) -> list[Lane]:
         """Every lane of every witness."""
-        return [lane for witness in self.witnesses for lane in witness.lanes]
+        return _lanes(self.witnesses)
+
+    @property
+    def relay_lanes(self) -> list[Lane]:
+        """What the two phones heard."""
+        return _lanes(self.witnesses[:2])
+
+    @property
+    def endpoint_lanes(self) -> list[Lane]:
+        """What the endpoint stored."""
+        return _lanes(self.witnesses[2:3])
+
+
+def _lanes(witnesses: Sequence[Witness]) -> list[Lane]:
+    return [lane for witness in witnesses for lane in witness.lanes]
 
 
 def judge(evidence: Evidence) -> list[Check]:
@@ -266,8 +280,3 @@ def describe_delays(delays: Sequence[float]) -> str:
         return "not measured"
     median, high = percentile(delays, 0.5), percentile(delays, 0.99)
     return f"{median:.1f} ms median, {high:.1f} ms p99, {max(delays):.1f} ms at most"
-
-
-def silent_spans(comparison: Comparison) -> list[Span]:
-    """Return the silences inside the conversation: not before its first sample, not after its last."""
-    return list(comparison.silent[1:-1])

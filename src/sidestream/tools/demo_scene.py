@@ -168,6 +168,9 @@ class Scene:
             await self._connect()
             await self._talk()
             await self._finish()
+        except SidestreamError as error:
+            error.hint = error.hint or f"The gateway's log is {self.directory / 'gateway' / 'gateway.log'}"
+            raise
         finally:
             await self._close()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import Final
 
 import msgspec
 from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -29,6 +28,7 @@ from sidestream.tools.listener import (
     Received,
     Refused,
 )
+from sidestream.tools.screen import printable, redrawn
 from sidestream.tools.stream_messages import Envelope, MessageError, Metadata, Start, decode_gap
 from sidestream.tools.stream_receiver import Status
 from sidestream.tools.stream_store import StreamResult, StreamStore, worst
@@ -70,13 +70,6 @@ class ListenOptions:
     tls: Path | None = None
 
 
-def printable(text: str) -> str:
-    """Return text from outside as it may be shown on a terminal: control characters are replaced."""
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
-    )
-
-
 def listen_command(options: ListenOptions) -> int:
     """Listen until interrupted; return 0 when every stream was proven, else 1.
 
@@ -104,8 +97,9 @@ async def _listen(options: ListenOptions) -> int:
     )
     await listener.start()
     reporter.listening(listener)
-    with interruptible() as interrupted, reporter.running():
-        await _until_done(listener, options.streams, interrupted)
+    with interruptible() as interrupted:
+        async with reporter.running():
+            await _until_done(listener, options.streams, interrupted)
         await listener.stop()
     return 0 if worst(list(listener.results)) is Status.OK else 1
 
@@ -143,8 +137,8 @@ class JsonReporter:
         """Tell where the endpoint is."""
         self._print({"event": "listening", "url": listener.url, "ca": str(listener.ca.resolve())})
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
         """Nothing is kept on the screen."""
         yield
 
@@ -202,13 +196,13 @@ class ConsoleReporter:
         if not self.quiet:
             self.console.print(Text("end with Ctrl-C", "dim"))
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
         """Keep the progress of open streams on the screen, where there is one."""
-        if self.quiet or not self.console.is_terminal:
+        if self.quiet:
             yield
             return
-        with Live(get_renderable=self._progress, console=self.console, refresh_per_second=4, transient=True):
+        async with redrawn(self.console, self._progress):
             yield
 
     def __call__(self, event: ListenerEvent) -> None:

@@ -84,8 +84,8 @@ def _tiles(evidence: Evidence) -> str:
     lanes = evidence.lanes
     matched = sum(lane.comparison.matched_samples for lane in lanes)
     sent = sum(lane.comparison.sent_samples for lane in lanes)
-    endpoint = [delay for lane in _endpoint_lanes(evidence) for delay in lane.comparison.latencies_ms]
-    relay = [delay for lane in _relay_lanes(evidence) for delay in lane.comparison.latencies_ms]
+    endpoint = [delay for lane in evidence.endpoint_lanes for delay in lane.comparison.latencies_ms]
+    relay = [delay for lane in evidence.relay_lanes for delay in lane.comparison.latencies_ms]
     verdict = evidence.stream.verdict if evidence.stream else None
     tiles = (
         ("Samples compared", f"{sent:,}", f"{matched:,} are equal, in {len(lanes)} comparisons"),
@@ -103,14 +103,6 @@ def _tiles(evidence: Evidence) -> str:
 
 def _short(delays: Sequence[float]) -> str:
     return f"{sorted(delays)[len(delays) // 2]:.1f} ms" if delays else "none"
-
-
-def _relay_lanes(evidence: Evidence) -> list[Lane]:
-    return [lane for witness in evidence.witnesses[:2] for lane in witness.lanes]
-
-
-def _endpoint_lanes(evidence: Evidence) -> list[Lane]:
-    return [lane for witness in evidence.witnesses[2:3] for lane in witness.lanes]
 
 
 def _checks(checks: Sequence[Check]) -> str:
@@ -137,7 +129,7 @@ def _length(lanes: Iterable[Lane]) -> float:
 
 
 def _stream(evidence: Evidence) -> str:
-    lanes = _endpoint_lanes(evidence)
+    lanes = evidence.endpoint_lanes
     if not lanes:
         return "<p>No stream reached the endpoint.</p>"
     axis = Axis(_length(lanes))
@@ -178,7 +170,7 @@ def _moved(mark: Mark, seconds: float) -> Mark:
 
 
 def _relay(evidence: Evidence) -> str:
-    lanes = _relay_lanes(evidence)
+    lanes = evidence.relay_lanes
     drawing = chart(evidence.law, lanes, Axis(_length(lanes)), ())
     rows = "".join(
         f"<tr><th scope='row'>{escape(party.name)} ({escape(party.role)})</th>"

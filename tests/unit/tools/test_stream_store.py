@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sidestream.tools.listen import describe, printable
+from sidestream.tools.listen import describe
+from sidestream.tools.screen import printable
 from sidestream.tools.stream_messages import MessageError, decode
 from sidestream.tools.stream_store import StreamStore, decode_frame, safe_name, transcript_line
 from stream_script import FRAME, Script, distinct, text
