@@ -52,14 +52,13 @@ def answered(ctx: CallContext, attempt: Attempt, response: Response, source: Sou
 
 
 def _take_answer(ctx: CallContext, attempt: Attempt, response: Response, source: Source) -> OwedAck:
-    """Make the callee's dialog the one of this 2xx (RFC 3261 13.2.2.4); other forks' are forgotten."""
+    """Make the callee's dialog the one of this 2xx (RFC 3261 13.2.2.4)."""
     del ctx.pending[attempt.request_id]
     ctx.clear_timer(TimerName.RING)
     attempt.status = response.status
     tag = response.to_tag or ""
     dialog = attempt.early.get(tag) or Dialog.from_invite_uac(attempt.request, response)
     dialog.confirm(response)
-    attempt.early.clear()
     callee = ctx.callee
     callee.dialog = dialog
     callee.hear(response, source)

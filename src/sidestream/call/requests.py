@@ -54,7 +54,6 @@ def cancelled(ctx: CallContext, event: CancelArrived) -> None:
     invite = (ctx.invite.key, ctx.invite.request)
     if event.key == ctx.invite.key and ctx.caller.phase is LegPhase.INVITED:
         ctx.respond(ctx.caller, invite, 487)
-        part(ctx, ctx.caller)
         end(ctx, Slug.CANCELLED_BY_CALLER, headers=event.request.headers, ended_by=EndedBy.CALLER)
         return
     for number, crossing in ctx.crossings():
@@ -91,7 +90,6 @@ def _bye(ctx: CallContext, leg: Leg, event: RequestArrived) -> None:
         # A caller may end its early dialog this way too, and its INVITE is still to be answered (15.1.1,
         # 15.1.2).
         ctx.respond(leg, (ctx.invite.key, ctx.invite.request), 487)
-        part(ctx, leg)
         end(ctx, Slug.CANCELLED_BY_CALLER, headers=headers, ended_by=EndedBy.CALLER)
     # A callee must not (section 15): what counts is its answer to the INVITE.
 

@@ -57,7 +57,7 @@ def end(
     ctx.clear_timer(TimerName.RING)
     ctx.clear_timer(TimerName.MAX_DURATION)
     ctx.set_timer(TimerName.TEARDOWN, ctx.setup.limits.teardown_timeout)
-    _terminate_crossings(ctx)
+    _terminate_requests(ctx)
     farewell = Farewell(given, phrase, headers, rule.reason, extra)
     for side in Side:
         leg = ctx.leg(side)
@@ -80,8 +80,6 @@ def conclude(ctx: CallContext) -> None:
         leg.farewell = None
         confirm(ctx, leg)
     ctx.pending.clear()
-    for key, request in list(ctx.open.items()):
-        ctx.respond(ctx.caller, (key, request), 487)
     for name in tuple(ctx.timers):
         ctx.clear_timer(name)
     ctx.move(CallState.ENDED)
@@ -126,13 +124,15 @@ def patience_is_over(ctx: CallContext) -> None:
         conclude(ctx)
 
 
-def _terminate_crossings(ctx: CallContext) -> None:
+def _terminate_requests(ctx: CallContext) -> None:
     """Answer what the parties still wait for by 487 (RFC 3261 15.1.2).
 
     Of what was passed on, only the final response to an INVITE is still awaited: a 2xx needs its ACK.
     """
+    for key, request in list(ctx.open.items()):
+        if key != ctx.invite.key:  # that one is answered with its leg
+            ctx.respond(ctx.caller, (key, request), 487)
     for number, crossing in ctx.crossings():
-        ctx.respond(ctx.leg(crossing.side), (crossing.key, crossing.request), 487)
         if crossing.sent.method != "INVITE":
             del ctx.pending[number]
 

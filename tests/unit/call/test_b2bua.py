@@ -1,4 +1,5 @@
 from datetime import timedelta
+from typing import ClassVar
 
 import pytest
 
@@ -13,10 +14,12 @@ from sidestream.call.events import (
     TimerFired,
     TimerName,
 )
+from sidestream.call.headers_policy import HeaderPolicy
 from sidestream.call.setup import CallLimits
 from sidestream.call.side import Side
 from sidestream.call.state import CallState
 from sidestream.call.verdict import EndedBy, ResultClass, Slug
+from sidestream.sip.message import Headers
 
 
 @pytest.mark.parametrize(
@@ -161,6 +164,30 @@ def test_a_failure_of_ours_within_a_call_takes_leave_of_both() -> None:
     assert bench.final(second).status == 500
     assert {sent.side for sent in bench.requests("BYE")} == set(Side)
     bench.reply(bench.requests("INVITE")[-1], 487)
+    assert bench.finish().slug is Slug.INTERNAL_ERROR
+
+
+class OnceBroken(HeaderPolicy):
+    """A policy that fails at the first header."""
+
+    broken: ClassVar[list[bool]] = []
+
+    def copy(self, source: Headers, target: Headers) -> None:
+        if self.broken:
+            self.broken.pop()
+            raise ZeroDivisionError("no policy")
+        super().copy(source, target)
+
+
+def test_a_failure_between_request_and_response_leaves_no_request_open() -> None:
+    bench = CallBench().talk()
+    key = bench.request(Side.A, "INFO")
+    bench.may_fail = True
+    OnceBroken.broken.append(True)
+    object.__setattr__(bench.setup, "headers", OnceBroken())
+    bench.reply(bench.requests("INFO")[0], 200)
+    assert bench.final(key).status == 487
+    assert {sent.side for sent in bench.requests("BYE")} == set(Side)
     assert bench.finish().slug is Slug.INTERNAL_ERROR
 
 

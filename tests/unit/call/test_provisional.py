@@ -77,6 +77,15 @@ def test_each_fork_is_relayed_under_our_one_tag() -> None:
     assert media_port(media[Side.B]) == 7000
 
 
+def test_a_response_without_a_tag_makes_no_dialog() -> None:
+    bench = CallBench().start()
+    bench.ring(180, tag="")
+    assert bench.responses()[0].status == 180
+    assert bench.final(bench.request(Side.A, "INFO")).status == 480
+    bench.answer()
+    assert bench.acks()[0].to_tag == "tb"
+
+
 def test_forks_are_bounded() -> None:
     bench = CallBench().start()
     for number in range(MAX_EARLY_DIALOGS + 5):
