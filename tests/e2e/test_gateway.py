@@ -102,10 +102,22 @@ def metadata(stream: Connection) -> list[str]:
     return [str(message["metadata"]["type"]) for message in stream.messages if message["event"] == "metadata"]
 
 
-def contained(audio: list[bytes], sent: list[bytes]) -> bool:
-    """Whether the sent frames are in the audio, whole and in unbroken order."""
-    first = audio.index(sent[0])
-    return audio[first : first + len(sent)] == sent
+def unbroken(audio: list[bytes], said: list[bytes], silence: int) -> bool:
+    """Whether all that was said is there in order.
+
+    A frame that a busy machine sent over 100 ms late may be missing, when the stream told it as silence.
+    """
+    known = set(said)
+    arrived = [frame for frame in audio if frame in known]
+    late = len(said) - len(arrived)
+    return late * FRAME <= silence and arrived == [frame for frame in said if frame in set(arrived)]
+
+
+def told_silence(stream: Connection, channel: int) -> int:
+    """Return the samples of a channel that the stream told as silence."""
+    told = (message["metadata"] for message in stream.messages if message["event"] == "metadata")
+    gaps = (each["data"] for each in told if each["type"] == "media.gap")
+    return sum(gap["samples"] for gap in gaps if gap["channel"] == channel and gap["cause"] == "silence")
 
 
 async def test_audio_arrives_bit_for_bit_at_both_phones_and_at_the_endpoint(tmp_path: Path) -> None:
@@ -124,8 +136,8 @@ async def test_audio_arrives_bit_for_bit_at_both_phones_and_at_the_endpoint(tmp_
             assert (heard(call.callee), heard(call.caller)) == said
             record = await the_record(site)
         stream = await asyncio.to_thread(listener.stream)
-    assert contained(stream.audio(0), said[0])
-    assert contained(stream.audio(1), said[1])
+    for channel in (0, 1):
+        assert unbroken(stream.audio(channel), said[channel], told_silence(stream, channel))
     events = stream.events()
     assert (events[:2], events[-1], stream.close_code) == (["connect", "start"], "close", 1000)
     assert [message["sequenceNumber"] for message in stream.messages] == list(range(1, len(events) + 1))
