@@ -74,7 +74,7 @@ async def talk(site: Gateway) -> AsyncIterator[Talk]:
     try:
         caller = await phones[0].dial(f"sip:+15551234@127.0.0.1:{site.sip}", [("X-Queue", "gold")])
         callee = await phones[1].wait_call(10)
-        assert callee is not None
+        assert callee is not None, site.log()
         callee.ring()
         callee.answer()
         await caller.answered(10)
