@@ -170,7 +170,7 @@ impl Engine {
         let stream = self.handle_on(call % self.desks.len() as u64);
         let ids = StreamIds { call, stream };
         let clock = self.shared.clock;
-        let media = Box::new(MediaStream::open(ids, spec, clock, clock.now())?);
+        let media = Box::new(MediaStream::open(ids, spec, clock.now())?);
         self.shared.streams.add(stream, self.spec.max_streams)?;
         let order = Order::OpenStream {
             call,

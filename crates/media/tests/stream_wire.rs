@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Instant;
 
 use endpoint::{spec, LIMIT};
-use media::clock::{Clock, Nanos, MILLISECOND, SECOND};
+use media::clock::{Nanos, MILLISECOND, SECOND};
 use media::codec::{AudioFormat, Coding};
 use media::connector::Established;
 use media::events::{Event, Events};
@@ -34,7 +34,7 @@ fn pair() -> (TcpStream, TcpStream) {
 fn opened(change: impl FnOnce(&mut StreamSpec)) -> MediaStream {
     let mut spec = spec(0);
     change(&mut spec);
-    MediaStream::open(StreamIds { call: 1, stream: 2 }, spec, Clock::start(), 0).unwrap()
+    MediaStream::open(StreamIds { call: 1, stream: 2 }, spec, 0).unwrap()
 }
 
 /// Gives a stream a connection on which these bytes have come already; the far end of it.

@@ -387,3 +387,119 @@ impl TapSink for Intake<'_> {
 fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::spec::tests::spec;
+
+    const FRAME: Nanos = 20 * MILLISECOND;
+
+    /// Tells the composer one frame of channel 0.
+    fn media(composer: &mut Composer, chunk: u64) {
+        let frame = Frame {
+            channel: 0,
+            participant: "caller",
+            chunk,
+            timestamp: (chunk - 1) * 160,
+            payload: &[0xFF; 160],
+            samples: 160,
+            silence_samples: 0,
+        };
+        composer.at(chunk * FRAME).media(frame);
+    }
+
+    /// Takes so many messages to the network and gives their texts.
+    fn send(composer: &mut Composer, count: usize, now: Nanos) -> Vec<String> {
+        let mut texts = Vec::new();
+        while let Some(entry) = composer.outbox.next().filter(|_| texts.len() < count) {
+            let mut out = Vec::new();
+            composer.write(entry, &mut out);
+            assert!(out.len() <= composer.length_bound(entry));
+            texts.push(String::from_utf8(out).unwrap());
+            composer.outbox.take_off();
+        }
+        composer.landed(texts.len(), now);
+        texts
+    }
+
+    fn one_channel(queue_ms: u32) -> Composer {
+        let mut spec = spec();
+        spec.channels.truncate(1);
+        spec.queue_ms = queue_ms;
+        let mut composer = Composer::new(spec);
+        composer.connected(b"{}".to_vec(), b"{}".to_vec(), 0);
+        send(&mut composer, 2, 0);
+        composer
+    }
+
+    #[test]
+    fn overflow_is_told_when_audio_behind_it_is_sent() {
+        let mut composer = one_channel(160);
+        for chunk in 1..=12 {
+            media(&mut composer, chunk);
+        }
+        let texts = send(&mut composer, 100, 15 * FRAME);
+        assert!(
+            texts.iter().all(|text| !text.contains("media.gap")),
+            "{texts:?}"
+        );
+        let texts = send(&mut composer, 100, 15 * FRAME);
+        let [gap] = texts.try_into().unwrap();
+        let number = 3 + 12 + 3;
+        assert_eq!(
+            gap,
+            format!(
+                r#"{{"event":"metadata","sequenceNumber":{number},"streamId":"0192","metadata":{{"type":"media.gap","at":"2023-11-14T22:13:20.300Z","timestamp":2400,"participantId":"caller","data":{{"channel":0,"fromTimestamp":0,"samples":640,"cause":"overflow"}}}}}}"#
+            )
+        );
+        assert_eq!(composer.ledger.dropped_samples(), 640);
+        assert_eq!(composer.ledger.gap_samples()["overflow"], 640);
+    }
+
+    #[test]
+    fn lag_is_told_at_quarters_and_again_only_after_relief() {
+        let mut composer = one_channel(800);
+        let lags = |texts: &[String]| {
+            texts
+                .iter()
+                .filter(|text| text.contains("stream.lag"))
+                .count()
+        };
+        for chunk in 1..=19 {
+            media(&mut composer, chunk);
+        }
+        assert_eq!(composer.queued_ms(), 380);
+        let mut told = lags(&send(&mut composer, 12, 0));
+        // It hovers around a quarter of the bound, in steps of less than half a quarter.
+        for chunk in 20..=120 {
+            media(&mut composer, chunk);
+            told += lags(&send(&mut composer, 1 + chunk as usize % 2, 0));
+        }
+        told += lags(&send(&mut composer, 1000, 0));
+        assert!((1..=3).contains(&told), "{told}");
+        for chunk in 121..=135 {
+            media(&mut composer, chunk);
+        }
+        assert_eq!(lags(&send(&mut composer, 1000, 0)), 1);
+    }
+
+    #[test]
+    fn a_frame_dropped_without_a_connection_is_no_fault_of_the_endpoint() {
+        let mut composer = one_channel(160);
+        composer.disconnected();
+        for chunk in 1..=9 {
+            media(&mut composer, chunk);
+        }
+        assert!(composer.end_all_drops(0));
+        assert!(!composer.end_all_drops(0));
+        assert_eq!(
+            composer
+                .ledger
+                .gap_samples()
+                .into_keys()
+                .collect::<Vec<_>>(),
+            ["reconnect"]
+        );
+    }
+}

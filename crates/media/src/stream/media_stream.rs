@@ -5,7 +5,7 @@ use super::composer::Composer;
 use super::entry::Control;
 use super::link::Link;
 use super::spec;
-use crate::clock::{Clock, Nanos, MILLISECOND};
+use crate::clock::{Nanos, MILLISECOND};
 use crate::connector::Established;
 use crate::dtmf::Press;
 use crate::error::{ErrorKind, MediaError, Result};
@@ -138,7 +138,7 @@ pub struct MediaStream {
 
 impl MediaStream {
     /// Begins a stream: its clock runs from the order's sample 0, and its frames are queued from now on.
-    pub fn open(ids: StreamIds, spec: StreamSpec, _clock: Clock, now: Nanos) -> Result<Self> {
+    pub fn open(ids: StreamIds, spec: StreamSpec, now: Nanos) -> Result<Self> {
         spec::validate(&spec, now)?;
         let index_of = |side| {
             spec.channels

@@ -197,6 +197,10 @@ impl Replay {
             return;
         };
         let samples = u64::from(samples);
+        if stretches.capacity() == 0 {
+            // Once: the path of a frame is to allocate nothing later.
+            stretches.reserve_exact(STRETCHES_MAX + 1);
+        }
         match stretches.back_mut() {
             Some(last)
                 if last.from + last.samples == timestamp && last.samples < self.bounds.rate =>

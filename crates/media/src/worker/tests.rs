@@ -49,7 +49,7 @@ impl Bench {
         );
         let spec = crate::orders::read(json.as_bytes()).unwrap();
         let ids = StreamIds { call, stream };
-        let media = MediaStream::open(ids, spec, clock, clock.now()).unwrap();
+        let media = MediaStream::open(ids, spec, clock.now()).unwrap();
         self.worker.shared.streams.add(stream, 10).unwrap();
         self.order(Order::OpenStream {
             call,

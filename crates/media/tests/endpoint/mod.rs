@@ -9,7 +9,7 @@ use std::sync::{mpsc, Arc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use media::clock::{Clock, Nanos, MILLISECOND};
+use media::clock::{Nanos, MILLISECOND};
 use media::codec::{AudioFormat, Coding};
 use media::connector::{Connector, ConnectorLimits, Established, Failed};
 use media::events::{Event, Events};
@@ -317,7 +317,7 @@ impl Rig {
         change(&mut spec);
         let ids = StreamIds { call: 7, stream: 9 };
         Self {
-            stream: MediaStream::open(ids, spec, Clock::start(), START).unwrap(),
+            stream: MediaStream::open(ids, spec, START).unwrap(),
             events: Events::new(),
             now: START,
             connector: Connector::start(ConnectorLimits::default()).unwrap(),
