@@ -10,8 +10,9 @@ from sidestream.sip.errors import ParseError
 TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+\Z")
 """`token` of RFC 3261 §25.1."""
 
-# The obs-free pieces of a list: quoted strings and angle brackets hide separators.
-_HIDDEN = re.compile(r'"(?:[^"\\]|\\.)*"|<[^<>]*>', re.DOTALL)
+# An element of a list: quoted strings and angle brackets hide commas. The alternatives begin with different
+# characters and nothing follows, so that it never goes back.
+_ELEMENT = re.compile(r'(?:[^,"<]+|"(?:[^"\\]|\\.)*"|<[^<>]*>)*', re.DOTALL)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 # Values are wider than `gen-value` by the characters of URIs and addresses, which peers leave unquoted.
 _PARAM = re.compile(
@@ -39,41 +40,28 @@ def parse_digits(text: str, field: str, limit: int) -> int:
     return number
 
 
-def split_outside(text: str, separator: str) -> list[str]:
-    """Split at a separator that is outside quoted strings and angle brackets; pieces are trimmed.
+def split_list(text: str) -> list[str]:
+    """Split a comma list (RFC 3261 §7.3.1), quote and bracket aware; empty elements are dropped.
 
     Raises:
         ParseError: 400 when a quote or an angle bracket is never closed.
     """
-    if '"' not in text and "<" not in text:
-        return [piece.strip(_LWS) for piece in text.split(separator)]
-    pieces: list[str] = []
-    start = at = 0
-    while (found := _next_of(text, at, separator)) is not None:
-        if text[found] == separator:
-            pieces.append(text[start:found].strip(_LWS))
-            start = at = found + 1
-            continue
-        hidden = _HIDDEN.match(text, found)
-        if hidden is None:
-            raise ParseError(400, "Unbalanced quote or bracket")
-        at = hidden.end()
-    pieces.append(text[start:].strip(_LWS))
-    return pieces
-
-
-def _next_of(text: str, at: int, separator: str) -> int | None:
-    """Position of the next separator, quote or opening bracket; None at the end."""
-    found = [position for mark in (separator, '"', "<") if (position := text.find(mark, at)) >= 0]
-    return min(found) if found else None
-
-
-def split_list(text: str) -> list[str]:
-    """Split a comma list (RFC 3261 §7.3.1), quote and bracket aware; empty elements are dropped."""
     if "," not in text:
         text = text.strip(_LWS)
         return [text] if text else []
-    return [piece for piece in split_outside(text, ",") if piece]
+    if '"' not in text and "<" not in text:
+        return [piece for part in text.split(",") if (piece := part.strip(_LWS))]
+    pieces: list[str] = []
+    at = 0
+    while at <= len(text):
+        found = _ELEMENT.match(text, at)
+        end = found.end() if found is not None else at
+        if end < len(text) and text[end] != ",":
+            raise ParseError(400, "Unbalanced quote or bracket")
+        if piece := text[at:end].strip(_LWS):
+            pieces.append(piece)
+        at = end + 1
+    return pieces
 
 
 def parse_params(text: str, field: str) -> dict[str, str | None]:

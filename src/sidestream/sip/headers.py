@@ -28,7 +28,7 @@ _SENT_PROTOCOL = re.compile(
     r"SIP[ \t]*/[ \t]*2\.0[ \t]*/[ \t]*([A-Za-z0-9\-.!%*_+`'~]+)[ \t]+", re.IGNORECASE
 )
 _CSEQ = re.compile(r"([0-9]+)[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)\Z")
-_AROUND_COLON = re.compile(r"[ \t]*:[ \t]*")
+_AROUND_COLON = re.compile(r"(?<![ \t])[ \t]*:[ \t]*")
 _BARE_DISPLAY = re.compile(r'[^"<>,;@:\\]*\Z')
 _PLAIN_DISPLAY = re.compile(r"[A-Za-z0-9\-.!%*_+`'~ ]+\Z")
 

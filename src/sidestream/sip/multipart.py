@@ -15,7 +15,7 @@ MAX_PARTS = 32
 """Most parts of one body; SIP uses two or three."""
 
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]\Z")
-_FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
+_FOLD = re.compile(r"(?<![ \t])[ \t]*\r\n[ \t]+")
 
 
 @dataclass(slots=True)

@@ -145,11 +145,11 @@ def _parse_uri(text: str) -> Uri:
         return OpaqueUri(scheme, rest)
     user, password, rest = _split_userinfo(rest)
     rest, _, headers = rest.partition("?")
-    hostport, _, params = rest.partition(";")
+    hostport, semicolon, params = rest.partition(";")
     host, port = parse_hostport(hostport, "URI")
     if headers and _HEADERS.match(headers) is None:
         raise ParseError(400, "Invalid URI headers")
-    return SipUri(scheme, user, host, port, password, _parse_uri_params(params), headers)
+    return SipUri(scheme, user, host, port, password, _parse_uri_params(params) if semicolon else {}, headers)
 
 
 # The same few URIs come again in each message of a call; what is read is immutable.
@@ -168,8 +168,6 @@ def _split_userinfo(rest: str) -> tuple[str | None, str | None, str]:
 
 def _parse_uri_params(text: str) -> dict[str, str | None]:
     params: dict[str, str | None] = {}
-    if not text:
-        return params
     for piece in text.split(";"):
         name, equals, value = piece.partition("=")
         name = _plain_name(name)

@@ -1,3 +1,5 @@
+import pytest
+
 from sidestream.sip.framing import PING, PONG, Framed, FramingError, Ping, Pong, StreamFramer
 from sidestream.sip.message import Request
 
@@ -115,3 +117,19 @@ def test_a_message_of_exactly_the_limit_passes() -> None:
 
 def test_what_is_no_sip_is_refused_at_its_first_byte() -> None:
     assert refused(b"\x16").reason == "Not SIP"
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("junk", [b" ", b"\r\n ", b"l", b"\r\nl: ", b"\r\nl:\r\n ", b"\r", b"\n", b":"])
+def test_hostile_repetition_takes_time_in_proportion(junk: bytes) -> None:
+    many = junk * (60_000 // len(junk))
+    for start in (b"A", b"A\r\nl: 1", b"A\r\nl"):
+        events = StreamFramer().feed(start + many + b"x\r\n\r\n")
+        assert events
+        assert len(events) < 3
+
+
+def test_one_byte_at_a_time_takes_time_in_proportion() -> None:
+    framer = StreamFramer()
+    whole = HEAD + b"X: " + b"x" * 50_000 + b"\r\nl: 0\r\n\r\n"
+    assert [event for byte in whole for event in framer.feed(bytes([byte]))] == [whole]
