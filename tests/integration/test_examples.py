@@ -1,11 +1,13 @@
-"""The example endpoint stores what a stream brings, over a lost connection too, and tells a hole."""
+"""The example endpoints store what a stream brings, over a lost connection too, and tell a hole."""
 
 import asyncio
 import base64
 import contextlib
 import hashlib
 import json
+import shutil
 import ssl
+import subprocess
 import sys
 import uuid
 from collections.abc import AsyncIterator
@@ -20,7 +22,8 @@ from websockets.typing import Subprotocol
 
 from sidestream.tools.certificates import CertificateFiles, ensure_certificates
 
-RECEIVER = Path(__file__).resolve().parents[2] / "examples" / "receiver.py"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+NPM_SECONDS = 60
 TOKEN = "t0ken"
 STREAM = str(uuid.uuid4())
 FRAMES = [bytes([number]) * 160 for number in range(6)]
@@ -49,11 +52,36 @@ class Running:
         return (await asyncio.wait_for(self.process.stdout.readline(), 20)).decode().strip()
 
 
+@pytest.fixture(scope="module")
+def node_receiver(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Return the command of the example in Node.js, its package installed beside a copy of it."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        pytest.skip("Node.js and npm are not installed")
+    copy = tmp_path_factory.mktemp("node") / "receiver"
+    shutil.copytree(EXAMPLES / "receiver-node", copy, ignore=shutil.ignore_patterns("node_modules"))
+    command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline"]
+    try:
+        subprocess.run(command, cwd=copy, check=True, capture_output=True, timeout=NPM_SECONDS)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        pytest.skip("npm cannot install the package 'ws'")
+    return [node, str(copy / "receiver.mjs")]
+
+
+@pytest.fixture(params=["python", "node"])
+def command(request: pytest.FixtureRequest) -> list[str]:
+    """Return how an example is started."""
+    if request.param == "python":
+        return [sys.executable, str(EXAMPLES / "receiver.py")]
+    started: list[str] = request.getfixturevalue("node_receiver")
+    return started
+
+
 @contextlib.asynccontextmanager
-async def receiver(directory: Path) -> AsyncIterator[Running]:
+async def receiver(directory: Path, command: list[str]) -> AsyncIterator[Running]:
     files = ensure_certificates(directory / "tls")
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(RECEIVER), "--port", "0", "--out", str(directory / "out"), "--token", TOKEN),
+        *(*command, "--port", "0", "--out", str(directory / "out"), "--token", TOKEN),
         *("--certificate", str(files.certificate), "--key", str(files.key)),
         stdout=asyncio.subprocess.PIPE,
     )
@@ -90,8 +118,10 @@ async def acknowledged(connection: ClientConnection) -> int:
 
 
 @pytest.mark.asyncio
-async def test_what_was_sent_is_stored_once_and_in_order_over_two_connections(tmp_path: Path) -> None:
-    async with receiver(tmp_path) as running:
+async def test_what_was_sent_is_stored_once_and_in_order_over_two_connections(
+    tmp_path: Path, command: list[str]
+) -> None:
+    async with receiver(tmp_path, command) as running:
         async with running.connect() as first:
             await first.send(message(1, "connect", {}))
             await first.send(message(2, "start", {}))
@@ -109,16 +139,16 @@ async def test_what_was_sent_is_stored_once_and_in_order_over_two_connections(tm
 
 
 @pytest.mark.asyncio
-async def test_missing_audio_is_told(tmp_path: Path) -> None:
-    async with receiver(tmp_path) as running, running.connect() as connection:
+async def test_missing_audio_is_told(tmp_path: Path, command: list[str]) -> None:
+    async with receiver(tmp_path, command) as running, running.connect() as connection:
         await connection.send(media(3, 0))
         await connection.send(close(5, hashlib.sha256(FRAMES[0] + FRAMES[1]).hexdigest()))
         assert "AUDIO IS MISSING" in await running.line()
 
 
 @pytest.mark.asyncio
-async def test_strangers_and_nonsense_are_turned_away(tmp_path: Path) -> None:
-    async with receiver(tmp_path) as running:
+async def test_strangers_and_nonsense_are_turned_away(tmp_path: Path, command: list[str]) -> None:
+    async with receiver(tmp_path, command) as running:
         with pytest.raises(InvalidStatus) as refused:
             await running.connect("wrong").__aenter__()
         assert refused.value.response.status_code == 401
