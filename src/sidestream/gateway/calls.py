@@ -199,6 +199,13 @@ class Calls:
         response = event.response
         runner, number = self._client(event.key)
         method = response.cseq.method
+        self._parts.log.debug(
+            "sip response",
+            method=method,
+            status=response.status,
+            reason=response.reason,
+            sip_call_id=response.call_id,
+        )
         if response.status >= 200:
             label = f"{response.status // 100}xx"
             self._parts.tools.metrics.count(metrics.SIP_RESPONSES, method, label)
@@ -210,8 +217,15 @@ class Calls:
                 entry.clients.discard(event.key)
 
     def _on_request(self, event: RequestReceived) -> None:
-        request = event.request
+        request, source = event.request, event.source
         self._parts.tools.metrics.count(metrics.SIP_EVENTS, request.method)
+        self._parts.log.debug(
+            "sip request",
+            method=request.method,
+            uri=request.uri,
+            sip_call_id=request.call_id,
+            source=f"{source.transport}:{source.host}:{source.port}",
+        )
         arrived = RequestArrived(event.key, request, event.source)
         if request.to_tag is not None:
             runner = self._dialogs.get((request.call_id, request.to_tag))

@@ -1,7 +1,7 @@
 """What crosses the boundary to the media engine as JSON: orders with structure, and events.
 
-The engine reads and writes the same shapes with serde (`crates/media/src/orders.rs` and `events.rs`). Keys are
-camelCase; `side` is `"a"` (the caller's leg) or `"b"`.
+The engine reads and writes the same shapes with serde (`crates/media/src/orders.rs` and `events.rs`). Keys
+are camelCase; `side` is `"a"` (the caller's leg) or `"b"`.
 """
 
 from typing import Literal
@@ -27,7 +27,7 @@ class EngineSpec(_Wire, frozen=True, kw_only=True):
     threads: int = 0
     """Worker threads; 0: one for each core."""
     media_timeout_ms: int = 0
-    """`media_timeout` comes when neither leg of a bridged, unheld call has had media for so long; 0: never."""
+    """`media_timeout` comes when neither leg of a bridged, unheld call had media for so long; 0: never."""
     learning_ms: int = 1000
     """How long a leg waits for the negotiated source before it takes another one that came alone."""
     max_streams: int = 20_000
@@ -211,7 +211,8 @@ class StreamConnectFailed(_Wire, frozen=True, kw_only=True, tag="connect_failed"
 class StreamLost(_Wire, frozen=True, kw_only=True, tag="connection_lost", tag_field="event"):
     """The connection is gone.
 
-    `reason` is one of `closed_by_endpoint`, `tcp_closed`, `tcp_reset`, `tls_error`, `protocol_error`, `pong_timeout`.
+    `reason` is one of `closed_by_endpoint`, `tcp_closed`, `tcp_reset`, `tls_error`, `protocol_error`,
+    `pong_timeout`.
     """
 
     stream: int

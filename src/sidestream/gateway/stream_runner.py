@@ -87,7 +87,7 @@ from sidestream.stream.press import PressMerger
 from sidestream.stream.reconnect import ReconnectPolicy
 from sidestream.stream.session import CLOSE_NORMAL, SessionSetup, StreamSession
 from sidestream.stream.upgrade import parse_endpoint
-from sidestream.stream.verdicts import AttemptFailure, StreamSlug, StreamVerdict
+from sidestream.stream.verdicts import AttemptFailure, StreamResult, StreamSlug, StreamVerdict
 
 CLEAN_LOSS = "closed_by_endpoint"
 
@@ -249,7 +249,8 @@ class StreamRunner:
         if self._handle is not None:
             self._tools.media.forget_stream(self._handle)
         self._tools.metrics.count(metrics.STREAMS, verdict.slug.value, verdict.result.value)
-        self._log.info("stream ended", **describe(verdict), connections=self._session.connections)
+        write = self._log.warning if verdict.result is StreamResult.FAILED else self._log.info
+        write("stream ended", **describe(verdict), connections=self._session.connections)
         self._on_over()
 
     def record(self) -> StreamRecord:

@@ -1,9 +1,9 @@
 """Structured logs: one line for each event, on stderr, with the call it belongs to bound to it.
 
 `SIDESTREAM_LOG` chooses the form (`text` for people, the default on a terminal; `json` for collectors, the
-default elsewhere) and `SIDESTREAM_LOG_LEVEL` the least level (`debug`, `info`, `warning`, `error`). SIP
-messages are logged at `debug` only. Secrets are never logged: a key that names one is masked, whatever it
-holds.
+default elsewhere) and `SIDESTREAM_LOG_LEVEL` the least level (`debug`, `info`, `warning`, `error`). What
+SIP says is logged at `debug` only, without headers and bodies. Secrets are never logged: a key that names one is
+masked, whatever it holds.
 """
 
 import logging
