@@ -2,8 +2,8 @@
 
 `SIDESTREAM_LOG` chooses the form (`text` for people, the default on a terminal; `json` for collectors, the
 default elsewhere) and `SIDESTREAM_LOG_LEVEL` the least level (`debug`, `info`, `warning`, `error`). What
-SIP says is logged at `debug` only, without headers and bodies. Secrets are never logged: a key that names one is
-masked, whatever it holds.
+SIP says is logged at `debug` only, without headers and bodies. Secrets are never logged: a key that names one
+is masked, whatever it holds.
 """
 
 import logging
