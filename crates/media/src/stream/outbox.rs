@@ -42,6 +42,7 @@ pub struct Outbox {
     next_number: u64,
     /// Numbers given out whose message was never handed to the network, for the next `connect` and `start`.
     unused: Vec<u64>,
+    highest_sent: u64,
     prelude: VecDeque<Entry>,
     replay: Replay,
     queue: VecDeque<Entry>,
@@ -59,6 +60,7 @@ impl Outbox {
         Self {
             next_number: FIRST_NUMBERS[1] + 1,
             unused: FIRST_NUMBERS.to_vec(),
+            highest_sent: 0,
             prelude: VecDeque::new(),
             replay: Replay::new(replay),
             queue: VecDeque::new(),
@@ -190,7 +192,9 @@ impl Outbox {
     pub fn land(&mut self, now: Nanos, told: &mut impl FnMut(Landed<'_>)) {
         if self.flying.prelude > 0 {
             self.flying.prelude -= 1;
-            self.prelude.pop_front();
+            if let Some(entry) = self.prelude.pop_front() {
+                self.highest_sent = self.highest_sent.max(entry.sequence);
+            }
         } else if self.flying.again > 0 {
             self.flying.again -= 1;
             self.replay.sent_again();
@@ -199,6 +203,7 @@ impl Outbox {
             let Some(entry) = self.queue.pop_front() else {
                 return;
             };
+            self.highest_sent = self.highest_sent.max(entry.sequence);
             if let Some(facts) = entry.media() {
                 self.queued_media -= 1;
                 told(Landed {
@@ -214,13 +219,15 @@ impl Outbox {
         }
     }
 
-    /// The endpoint has stored all up to `sequence`.
-    pub fn acknowledge(&mut self, sequence: u64) {
+    /// The endpoint has stored all up to `sequence`; false when that number was never sent.
+    pub fn acknowledge(&mut self, sequence: u64) -> bool {
+        if sequence > self.highest_sent {
+            return false;
+        }
         let spare = &mut self.spare;
         self.replay
-            .acknowledge(sequence, self.flying.again, &mut |bytes| {
-                recycle(spare, bytes);
-            });
+            .acknowledge(sequence, &mut |bytes| recycle(spare, bytes));
+        true
     }
 
     /// Whether nothing waits and nothing is flying.
@@ -370,7 +377,8 @@ mod tests {
         }
         take_off(&mut outbox, 6);
         assert_eq!(land(&mut outbox, 6), 4);
-        outbox.acknowledge(4);
+        assert!(!outbox.acknowledge(7), "never sent");
+        assert!(outbox.acknowledge(4));
         outbox.push_media(frame(5), b"e");
         connect(&mut outbox);
         assert_eq!(take_off(&mut outbox, 9), [8, 9, 5, 6, 7]);

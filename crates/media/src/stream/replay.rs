@@ -96,10 +96,11 @@ impl Replay {
         }
     }
 
-    /// The endpoint has stored all up to `sequence`. `flying` messages to be sent again are on their way.
-    pub fn acknowledge(&mut self, sequence: u64, flying: usize, free: &mut impl FnMut(Vec<u8>)) {
-        // A number that was never handed to the network says nothing about those that were not.
-        let sequence = sequence.min(self.handed);
+    /// The endpoint has stored all up to `sequence`. What is still to be sent again is not given up by it: many an
+    /// endpoint acknowledges the number it saw last, and those of a new `connect` and `start` are higher.
+    pub fn acknowledge(&mut self, sequence: u64, free: &mut impl FnMut(Vec<u8>)) {
+        let unsent = self.held.get(self.sent).map(|entry| entry.sequence - 1);
+        let sequence = sequence.min(unsent.unwrap_or(self.handed));
         if self.acknowledged.is_some_and(|before| before >= sequence) {
             return;
         }
@@ -109,9 +110,6 @@ impl Replay {
             .front()
             .is_some_and(|entry| entry.sequence <= sequence)
         {
-            if self.sent == 0 && flying > 0 {
-                break;
-            }
             if let Some(old) = self.pop_front() {
                 free(old.bytes);
             }
@@ -277,7 +275,7 @@ mod tests {
     fn what_was_not_acknowledged_is_sent_again() {
         let mut replay = replay(10);
         hold(&mut replay, 3..8, 0);
-        replay.acknowledge(5, 0, &mut drop);
+        replay.acknowledge(5, &mut drop);
         assert_eq!(unsent(&replay), [0; 0]);
         assert_eq!(replay.rewind(), []);
         assert_eq!(unsent(&replay), [6, 7]);
@@ -289,28 +287,25 @@ mod tests {
     }
 
     #[test]
-    fn an_acknowledgement_while_sending_again_spares_the_rest() {
+    fn what_is_to_be_sent_again_is_not_acknowledged_before() {
         let mut replay = replay(10);
         hold(&mut replay, 3..9, 0);
-        replay.acknowledge(3, 0, &mut drop);
+        replay.acknowledge(3, &mut drop);
         replay.rewind();
-        replay.acknowledge(6, 2, &mut drop);
-        assert_eq!(
-            unsent(&replay),
-            [4, 5, 6, 7, 8],
-            "two of them are on their way"
-        );
+        replay.acknowledge(20, &mut drop);
+        assert_eq!(unsent(&replay), [4, 5, 6, 7, 8]);
         replay.sent_again();
         replay.sent_again();
-        replay.acknowledge(7, 0, &mut drop);
-        assert_eq!(unsent(&replay), [8]);
+        replay.acknowledge(20, &mut drop);
+        assert_eq!(unsent(&replay), [6, 7, 8]);
+        assert_eq!(replay.held.len(), 3);
     }
 
     #[test]
     fn what_is_no_longer_held_is_missing_unless_acknowledged() {
         let mut replay = replay(4);
         hold(&mut replay, 3..13, 0);
-        replay.acknowledge(3, 0, &mut drop);
+        replay.acknowledge(3, &mut drop);
         let missing = replay.rewind();
         assert_eq!(
             missing,
@@ -323,7 +318,7 @@ mod tests {
         assert_eq!(unsent(&replay), [9, 10, 11, 12]);
         assert_eq!(replay.rewind(), [], "told once");
         hold(&mut replay, 13..23, 0);
-        replay.acknowledge(18, 0, &mut drop);
+        replay.acknowledge(18, &mut drop);
         assert_eq!(replay.rewind(), []);
     }
 
@@ -334,7 +329,7 @@ mod tests {
         let mut freed = 0;
         replay.hold(media(10), SECOND, &mut |_| freed += 1);
         assert_eq!((freed, replay.held.len()), (8, 0));
-        replay.acknowledge(10, 0, &mut drop);
+        replay.acknowledge(10, &mut drop);
         hold(&mut replay, 11..13, 2 * SECOND);
         replay.rewind();
         assert_eq!(unsent(&replay), [11, 12]);
@@ -347,7 +342,7 @@ mod tests {
             hold(&mut replay, second * 50 + 3..second * 50 + 53, 0);
         }
         assert!(replay.gone[0].len() <= STRETCHES_MAX);
-        replay.acknowledge(0, 0, &mut drop);
+        replay.acknowledge(0, &mut drop);
         let missing = replay.rewind();
         assert_eq!(
             missing,
@@ -362,7 +357,7 @@ mod tests {
     #[test]
     fn controls_are_bounded_too() {
         let mut replay = replay(10);
-        replay.acknowledge(0, 0, &mut drop);
+        replay.acknowledge(0, &mut drop);
         for sequence in 0..3000 {
             let kind = Kind::Control(Control::Metadata);
             replay.hold(
@@ -382,7 +377,7 @@ mod tests {
     fn a_number_from_the_future_is_cut_to_what_was_handed_over() {
         let mut replay = replay(10);
         hold(&mut replay, 3..5, 0);
-        replay.acknowledge(1_000_000, 0, &mut drop);
+        replay.acknowledge(1_000_000, &mut drop);
         hold(&mut replay, 5..7, 0);
         replay.rewind();
         assert_eq!(unsent(&replay), [5, 6]);

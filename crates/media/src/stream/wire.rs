@@ -209,9 +209,11 @@ impl MediaStream {
         let Some(link) = &mut self.link else { return };
         match inbound {
             Inbound::Text(text) => {
-                if let Some(sequence) = parse_ack(&text) {
-                    self.composer.outbox.acknowledge(sequence);
-                } else if !link.allowance.admit(text.len(), now) {
+                let is_sent = |sequence| self.composer.outbox.acknowledge(sequence);
+                if parse_ack(&text).is_some_and(is_sent) {
+                    return;
+                }
+                if !link.allowance.admit(text.len(), now) {
                     self.fail(POLICY_VIOLATION, "the endpoint sends too much text", events);
                 } else if !matches!(self.phase, Phase::AwaitingClose { .. }) {
                     events.push(Event::StreamText {
