@@ -1,12 +1,10 @@
 """Any order of events, sensible or not, ends a call in one verdict; each request gets one final response."""
 
-from collections.abc import Callable
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from call_script import ANSWER, OFFER, CallBench, every, sdp
-from sidestream.call.commands import EndCall, SendRequest, SetTimer
+from call_script import ANSWER, OFFER, CallBench, sdp
+from call_steps import Step, ack, cancel, end_and_check, end_politely, fire, key_event, lose, reply, request
 from sidestream.call.events import (
     AnswerNotAcknowledged,
     HangUp,
@@ -16,12 +14,9 @@ from sidestream.call.events import (
     RequestTimedOut,
     RequestTransportFailed,
     ResponseTransportFailed,
-    TimerFired,
     TimerName,
 )
 from sidestream.call.side import Side
-from sidestream.call.verdict import Slug
-from sidestream.sip.events import ServerKey
 
 SIDES = st.sampled_from(Side)
 BODIES = st.sampled_from(
@@ -52,117 +47,27 @@ METHODS = st.sampled_from(
 TAGS = st.sampled_from(["tb", "tb", "tb", "tc", "td", ""])
 NUMBERS = st.integers(0, 30)
 
-Step = Callable[[CallBench, list[ServerKey]], None]
-
-
-def _request(side: Side, method: str, body: bytes, kind: str, jump: int) -> Step:
-    def step(bench: CallBench, keys: list[ServerKey]) -> None:
-        party = bench.party(side)
-        party.cseq = max(1, party.cseq + jump)
-        if party.call_id and not bench.b2bua.ended:
-            keys.append(bench.request(side, method, body, content_type=kind, cseq=party.cseq))
-
-    return step
-
-
-def _reply(choice: int, status: int, body: bytes, kind: str, tag: str) -> Step:
-    def step(bench: CallBench, _keys: list[ServerKey]) -> None:
-        if sent := _chosen(bench, choice):
-            first = sent.side is Side.B and not sent.request.to_tag
-            bench.reply(sent, status, body, tag=tag if first else None, content_type=kind)
-
-    return step
-
-
-def _lose(choice: int, event: type[RequestTimedOut] | type[RequestTransportFailed]) -> Step:
-    def step(bench: CallBench, _keys: list[ServerKey]) -> None:
-        sent = _chosen(bench, choice)
-        bench.apply(event(sent.request_id if sent else 99))
-
-    return step
-
-
-def _key_event(choice: int, event: type[AnswerNotAcknowledged] | type[ResponseTransportFailed]) -> Step:
-    return lambda bench, keys: bench.apply(event(keys[choice % len(keys)]))
-
-
-def _cancel(choice: int) -> Step:
-    return lambda bench, keys: bench.cancel(keys[choice % len(keys)])
-
-
-def _ack(side: Side, body: bytes, back: int) -> Step:
-    def step(bench: CallBench, _keys: list[ServerKey]) -> None:
-        party = bench.party(side)
-        if party.call_id:
-            bench.ack(body, side=side, cseq=max(1, party.cseq - back))
-
-    return step
-
-
-def _timer(name: TimerName) -> Step:
-    """A timer fires: when it is armed, or late, after it was disarmed."""
-
-    def step(bench: CallBench, _keys: list[ServerKey]) -> None:
-        bench.timers.pop(name, None)
-        bench.apply(TimerFired(name))
-
-    return step
-
-
-def _chosen(bench: CallBench, choice: int) -> SendRequest | None:
-    """One of the requests sent, the last ones more often."""
-    requests = bench.requests()
-    return requests[-1 - choice % len(requests)] if requests else None
-
-
 STEPS: st.SearchStrategy[Step] = st.one_of(
-    st.builds(_request, SIDES, METHODS, BODIES, TYPES, st.sampled_from([1, 1, 1, 1, 0, -1, 5])),
-    st.builds(_reply, st.integers(0, 3), STATUSES, BODIES, TYPES, TAGS),
-    st.builds(_reply, st.just(0), st.just(200), st.just(ANSWER), st.just("application/sdp"), st.just("tb")),
-    st.builds(_ack, SIDES, BODIES, st.sampled_from([0, 0, 0, 1])),
-    st.builds(_cancel, NUMBERS),
-    st.builds(_lose, NUMBERS, st.sampled_from([RequestTimedOut, RequestTransportFailed])),
-    st.builds(_key_event, NUMBERS, st.sampled_from([AnswerNotAcknowledged, ResponseTransportFailed])),
-    st.builds(_timer, st.sampled_from([TimerName.RING, TimerName.MAX_DURATION])),
+    st.builds(request, SIDES, METHODS, BODIES, TYPES, st.sampled_from([1, 1, 1, 1, 0, -1, 5])),
+    st.builds(reply, st.integers(0, 3), STATUSES, BODIES, TYPES, TAGS),
+    st.builds(reply, st.just(0), st.just(200), st.just(ANSWER), st.just("application/sdp"), st.just("tb")),
+    st.builds(ack, SIDES, BODIES, st.sampled_from([0, 0, 0, 1])),
+    st.builds(cancel, NUMBERS),
+    st.builds(lose, NUMBERS, st.sampled_from([RequestTimedOut, RequestTransportFailed])),
+    st.builds(key_event, NUMBERS, st.sampled_from([AnswerNotAcknowledged, ResponseTransportFailed])),
+    st.builds(fire, st.sampled_from([TimerName.RING, TimerName.MAX_DURATION])),
     st.sampled_from([MediaTimedOut(1000), MediaFailed("panic"), HangUp(HangUpBy.OPERATOR, "enough")]).map(
         lambda event: lambda bench, _keys: bench.apply(event)
     ),
 )
 
 CALM_STEPS = st.one_of(
-    st.builds(_request, SIDES, METHODS.filter(lambda method: method != "BYE"), BODIES, TYPES, st.just(1)),
-    st.builds(_reply, st.integers(0, 2), STATUSES, BODIES, TYPES, st.just("tb")),
-    st.builds(_reply, st.just(0), st.just(200), st.just(ANSWER), st.just("application/sdp"), st.just("tb")),
-    st.builds(_ack, SIDES, BODIES, st.just(0)),
-    st.builds(_cancel, NUMBERS),
+    st.builds(request, SIDES, METHODS.filter(lambda method: method != "BYE"), BODIES, TYPES, st.just(1)),
+    st.builds(reply, st.integers(0, 2), STATUSES, BODIES, TYPES, st.just("tb")),
+    st.builds(reply, st.just(0), st.just(200), st.just(ANSWER), st.just("application/sdp"), st.just("tb")),
+    st.builds(ack, SIDES, BODIES, st.just(0)),
+    st.builds(cancel, NUMBERS),
 )
-
-
-def end_and_check(bench: CallBench, keys: list[ServerKey]) -> None:
-    if not bench.b2bua.ended:
-        bench.apply(HangUp(HangUpBy.SHUTDOWN, "over"))
-    if not bench.b2bua.ended:
-        bench.fire(TimerName.TEARDOWN)
-    assert bench.b2bua.failure is None
-    assert bench.b2bua.ended
-    assert bench.verdict.slug is not Slug.INTERNAL_ERROR
-    assert isinstance(bench.log[-1], EndCall)
-    assert not bench.timers
-    for key in keys:
-        assert bench.final(key).status >= 200
-    assert all(set_.at >= 100.0 for set_ in every(bench.log, SetTimer))
-
-
-def end_politely(bench: CallBench, keys: list[ServerKey]) -> None:
-    """What is open is answered, or its silence is told: nothing is left for the TEARDOWN timer."""
-    if not bench.b2bua.ended:
-        bench.apply(HangUp(HangUpBy.SHUTDOWN, "over"))
-    for key in keys:
-        bench.apply(AnswerNotAcknowledged(key))
-    for sent in bench.requests():
-        bench.apply(RequestTimedOut(sent.request_id))
-    assert bench.b2bua.ended
-    assert bench.b2bua.failure is None
 
 
 @settings(max_examples=400, deadline=None)

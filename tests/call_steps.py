@@ -1,0 +1,119 @@
+"""Steps of a call in any order, sensible or not, and the promises that hold after whatever order."""
+
+from collections.abc import Callable
+
+from call_script import CallBench, every
+from sidestream.call.commands import EndCall, SendRequest, SetTimer
+from sidestream.call.events import (
+    AnswerNotAcknowledged,
+    HangUp,
+    HangUpBy,
+    RequestTimedOut,
+    RequestTransportFailed,
+    ResponseTransportFailed,
+    TimerFired,
+    TimerName,
+)
+from sidestream.call.side import Side
+from sidestream.call.verdict import Slug
+from sidestream.sip.events import ServerKey
+
+Step = Callable[[CallBench, list[ServerKey]], None]
+
+
+def request(side: Side, method: str, body: bytes, kind: str, jump: int) -> Step:
+    """A party sends a request within its dialog; `jump` is added to its CSeq."""
+
+    def step(bench: CallBench, keys: list[ServerKey]) -> None:
+        party = bench.party(side)
+        party.cseq = max(1, party.cseq + jump)
+        if party.call_id and not bench.b2bua.ended:
+            keys.append(bench.request(side, method, body, content_type=kind, cseq=party.cseq))
+
+    return step
+
+
+def reply(choice: int, status: int, body: bytes, kind: str, tag: str) -> Step:
+    """A party answers one of our requests."""
+
+    def step(bench: CallBench, _keys: list[ServerKey]) -> None:
+        if sent := _chosen(bench, choice):
+            first = sent.side is Side.B and not sent.request.to_tag
+            bench.reply(sent, status, body, tag=tag if first else None, content_type=kind)
+
+    return step
+
+
+def lose(choice: int, event: type[RequestTimedOut] | type[RequestTransportFailed]) -> Step:
+    """One of our requests is never answered, or never sent."""
+
+    def step(bench: CallBench, _keys: list[ServerKey]) -> None:
+        sent = _chosen(bench, choice)
+        bench.apply(event(sent.request_id if sent else 99))
+
+    return step
+
+
+def key_event(choice: int, event: type[AnswerNotAcknowledged] | type[ResponseTransportFailed]) -> Step:
+    """Something befalls an answer of ours."""
+    return lambda bench, keys: bench.apply(event(keys[choice % len(keys)]))
+
+
+def cancel(choice: int) -> Step:
+    """The caller cancels one of its requests."""
+    return lambda bench, keys: bench.cancel(keys[choice % len(keys)])
+
+
+def ack(side: Side, body: bytes, back: int) -> Step:
+    """A party acknowledges, `back` requests late."""
+
+    def step(bench: CallBench, _keys: list[ServerKey]) -> None:
+        party = bench.party(side)
+        if party.call_id:
+            bench.ack(body, side=side, cseq=max(1, party.cseq - back))
+
+    return step
+
+
+def fire(name: TimerName) -> Step:
+    """A timer fires: when it is armed, or late, after it was disarmed."""
+
+    def step(bench: CallBench, _keys: list[ServerKey]) -> None:
+        bench.timers.pop(name, None)
+        bench.apply(TimerFired(name))
+
+    return step
+
+
+def _chosen(bench: CallBench, choice: int) -> SendRequest | None:
+    """One of the requests sent, the last ones more often."""
+    requests = bench.requests()
+    return requests[-1 - choice % len(requests)] if requests else None
+
+
+def end_and_check(bench: CallBench, keys: list[ServerKey]) -> None:
+    """End the call; it has one verdict, and each request one final response."""
+    if not bench.b2bua.ended:
+        bench.apply(HangUp(HangUpBy.SHUTDOWN, "over"))
+    if not bench.b2bua.ended:
+        bench.fire(TimerName.TEARDOWN)
+    assert bench.b2bua.failure is None
+    assert bench.b2bua.ended
+    assert bench.verdict.slug is not Slug.INTERNAL_ERROR
+    assert isinstance(bench.log[-1], EndCall)
+    assert not bench.timers
+    for key in keys:
+        assert bench.final(key).status >= 200
+    assert all(set_.at >= 100.0 for set_ in every(bench.log, SetTimer))
+
+
+def end_politely(bench: CallBench, keys: list[ServerKey]) -> None:
+    """What is open is answered, or its silence is told: nothing is left for the TEARDOWN timer."""
+    if not bench.b2bua.ended:
+        bench.apply(HangUp(HangUpBy.SHUTDOWN, "over"))
+    for key in keys:
+        bench.apply(AnswerNotAcknowledged(key))
+    for sent in bench.requests():
+        bench.apply(RequestTimedOut(sent.request_id))
+    assert bench.b2bua.ended
+    assert bench.b2bua.failure is None
