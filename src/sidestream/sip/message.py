@@ -378,9 +378,12 @@ class _TypedHeaders:
 
     def replace_top_via(self, via: Via) -> None:
         """Put another value in place of the topmost Via, the rest of its line kept."""
+        below = self.vias[1:]
         line = self.headers.get("Via") or ""
         rest = split_list(line)[1:] if "," in line else []
         self.headers.set_first("Via", ", ".join([str(via), *rest]))
+        # What was just written need not be read again.
+        self.headers.typed("via", lambda _: [via, *below])
 
 
 @dataclass(slots=True)
