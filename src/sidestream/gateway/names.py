@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
@@ -25,6 +26,7 @@ class NameNotResolvedError(SidestreamError):
     """A name has no address, or its resolver did not answer in time."""
 
 
+@lru_cache(4096)
 def numeric(host: str) -> Address | None:
     """Return the address that a host is, without brackets; None when it is a name."""
     try:

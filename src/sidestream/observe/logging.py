@@ -60,7 +60,8 @@ def configure(environment: Mapping[str, str], output: TextIO | None = None) -> N
 
 def logger(**bound: object) -> Logger:
     """Return a logger; what is bound goes with each of its lines."""
-    return cast("Logger", structlog.get_logger(**bound))
+    # Bound at once: what `get_logger` gives would be put together anew for each line.
+    return cast("Logger", structlog.get_logger().bind(**bound))
 
 
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

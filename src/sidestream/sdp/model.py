@@ -7,9 +7,9 @@ new one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final, NamedTuple
 
@@ -111,11 +111,20 @@ class Connection:
     @property
     def is_multicast(self) -> bool:
         """Whether the address is a multicast group, which a call never is."""
-        try:
-            address = IPv6Address(self.host) if ":" in self.host else IPv4Address(self.host)
-        except AddressValueError:
-            return False
-        return address.is_multicast
+        return _is_multicast(self.host)
+
+
+_CACHED = 4096
+"""Hosts and blocks of lines whose meaning is remembered: peers write the same ones in call after call."""
+
+
+@lru_cache(_CACHED)
+def _is_multicast(host: str) -> bool:
+    try:
+        address = IPv6Address(host) if ":" in host else IPv4Address(host)
+    except AddressValueError:
+        return False
+    return address.is_multicast
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +147,19 @@ class Origin:
         return replace(self, version=version)
 
 
-def _attributes(lines: Iterable[Line]) -> Iterator[Attribute]:
-    for line in lines:
-        if line.type == "a":
-            name, colon, value = line.value.partition(":")
-            yield Attribute(name, value if colon else None)
+@lru_cache(_CACHED)
+def _words(value: str) -> tuple[str, ...]:
+    return tuple(value.split())
 
 
-def _direction(lines: Iterable[Line]) -> Direction | None:
+@lru_cache(_CACHED)
+def _attributes(lines: tuple[Line, ...]) -> tuple[Attribute, ...]:
+    split = (line.value.partition(":") for line in lines if line.type == "a")
+    return tuple(Attribute(name, value if colon else None) for name, colon, value in split)
+
+
+@lru_cache(_CACHED)
+def _direction(lines: tuple[Line, ...]) -> Direction | None:
     found = [
         _DIRECTIONS[each.name]
         for each in _attributes(lines)
@@ -154,7 +168,8 @@ def _direction(lines: Iterable[Line]) -> Direction | None:
     return found[0] if found else None
 
 
-def _connection(lines: Iterable[Line]) -> Connection | None:
+@lru_cache(_CACHED)
+def _connection(lines: tuple[Line, ...]) -> Connection | None:
     for line in lines:
         if line.type == "c":
             _, family, address = line.value.split()
@@ -176,8 +191,8 @@ class MediaDescription:
     lines: tuple[Line, ...]
     session_lines: tuple[Line, ...] = field(default=(), compare=False, repr=False)
 
-    def _words(self) -> list[str]:
-        return self.lines[0].value.split()
+    def _words(self) -> tuple[str, ...]:
+        return _words(self.lines[0].value)
 
     @property
     def kind(self) -> str:
@@ -202,12 +217,12 @@ class MediaDescription:
     @property
     def formats(self) -> tuple[str, ...]:
         """Formats in the order of preference; payload types where the protocol is RTP."""
-        return tuple(self._words()[3:])
+        return self._words()[3:]
 
     @property
     def attributes(self) -> tuple[Attribute, ...]:
         """The section's own attributes in their order."""
-        return tuple(_attributes(self.lines))
+        return _attributes(self.lines)
 
     def attribute(self, name: str) -> str | None:
         """Value of the first attribute of that name in this section; an empty string when it has none."""
@@ -252,36 +267,17 @@ class MediaDescription:
     @property
     def rtpmaps(self) -> dict[int, Codec]:
         """Formats that have a well-formed `rtpmap`, without their parameters, by payload type."""
-        maps: dict[int, Codec] = {}
-        for attribute in _attributes(self.lines):
-            if attribute.name == "rtpmap" and (codec := _parse_rtpmap(attribute.value or "")):
-                maps.setdefault(codec.payload_type, codec)
-        return maps
+        return _rtpmaps(self.lines)
 
     @property
     def fmtps(self) -> dict[int, str]:
         """Format parameters by payload type, as written."""
-        parameters: dict[int, str] = {}
-        for attribute in _attributes(self.lines):
-            number, _, value = (attribute.value or "").strip().partition(" ")
-            if attribute.name == "fmtp" and _is_payload_type(number):
-                parameters.setdefault(int(number), value.strip())
-        return parameters
+        return _fmtps(self.lines)
 
     @property
     def codecs(self) -> list[Codec]:
         """The formats known by `rtpmap` or static assignment, in order of preference."""
-        rtpmaps, fmtps = self.rtpmaps, self.fmtps
-        found: dict[int, Codec] = {}
-        for word in self.formats:
-            if not _is_payload_type(word) or int(word) in found:
-                continue
-            number = int(word)
-            named = rtpmaps.get(number)
-            key = CodecKey(named.name, named.clock_rate, named.channels) if named else STATIC.get(number)
-            if key:
-                found[number] = Codec(*key, number, fmtps.get(number))
-        return list(found.values())
+        return list(_codecs(self.lines[1:], self.formats))
 
     @property
     def label(self) -> str | None:
@@ -342,7 +338,7 @@ class SessionDescription:
     @property
     def attributes(self) -> tuple[Attribute, ...]:
         """The session's attributes in their order."""
-        return tuple(_attributes(self.lines))
+        return _attributes(self.lines)
 
     @property
     def audio_index(self) -> int | None:
@@ -362,6 +358,38 @@ class SessionDescription:
 
     def _value(self, letter: str) -> str:
         return next(line.value for line in self.lines if line.type == letter)
+
+
+def _rtpmaps(lines: tuple[Line, ...]) -> dict[int, Codec]:
+    maps: dict[int, Codec] = {}
+    for attribute in _attributes(lines):
+        if attribute.name == "rtpmap" and (codec := _parse_rtpmap(attribute.value or "")):
+            maps.setdefault(codec.payload_type, codec)
+    return maps
+
+
+def _fmtps(lines: tuple[Line, ...]) -> dict[int, str]:
+    parameters: dict[int, str] = {}
+    for attribute in _attributes(lines):
+        number, _, value = (attribute.value or "").strip().partition(" ")
+        if attribute.name == "fmtp" and _is_payload_type(number):
+            parameters.setdefault(int(number), value.strip())
+    return parameters
+
+
+@lru_cache(_CACHED)
+def _codecs(lines: tuple[Line, ...], formats: tuple[str, ...]) -> tuple[Codec, ...]:
+    rtpmaps, fmtps = _rtpmaps(lines), _fmtps(lines)
+    found: dict[int, Codec] = {}
+    for word in formats:
+        if not _is_payload_type(word) or int(word) in found:
+            continue
+        number = int(word)
+        named = rtpmaps.get(number)
+        key = CodecKey(named.name, named.clock_rate, named.channels) if named else STATIC.get(number)
+        if key:
+            found[number] = Codec(*key, number, fmtps.get(number))
+    return tuple(found.values())
 
 
 def _is_payload_type(word: str) -> bool:
