@@ -41,6 +41,7 @@ docs: setup ## regenerate the pages and diagrams that are made from code
 	$(VENV)/python scripts/generate_docs.py
 
 bench: setup ## measure signalling and media; results in benchmarks/results/
+	$(VENV)/python benchmarks/signalling.py
 	$(VENV)/python benchmarks/run.py
 
 clean: ## remove what was built
