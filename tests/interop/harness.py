@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import random
+import re
 import shutil
 import signal
 import socket
@@ -46,6 +48,18 @@ def sip_port(host: str) -> int:
     raise AssertionError("no port is free for both UDP and TCP")
 
 
+def media_port(host: str) -> int:
+    """Return a port below the ephemeral ones that is free with the three above it, as SIPp wants them."""
+    for _ in range(200):
+        first = random.randrange(6000, 20_000, 4)
+        with contextlib.ExitStack() as bound, contextlib.suppress(OSError):
+            for port in range(first, first + 4):
+                probe = bound.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                probe.bind((host, port))
+            return first
+    raise AssertionError(f"no four ports in a row are free on {host}")
+
+
 @dataclass(frozen=True)
 class Footprint:
     """What a gateway holds: open descriptors, resident memory, running tasks, bound RTP ports."""
@@ -83,10 +97,12 @@ class Gateway:
         return found
 
     def wait_idle(self, seconds: float = 10.0) -> None:
-        """Wait until no call is active."""
+        """Wait until no call is active and every record is written."""
         deadline = time.monotonic() + seconds
-        while self.metrics()["sidestream_calls_active"]:
-            assert time.monotonic() < deadline, f"calls are left behind: {self.metrics()}"
+        while (now := self.metrics()) and (
+            now["sidestream_calls_active"] or now["sidestream_journal_waiting"]
+        ):
+            assert time.monotonic() < deadline, f"calls are left behind: {now}"
             time.sleep(0.05)
 
     def footprint(self) -> "Footprint":
@@ -148,7 +164,7 @@ class Setup:
     integrations: str = ""
     """YAML at the indentation of a voice service's keys."""
     max_calls: int = 2000
-    media_ports: str = "24000-29999"
+    media_ports: str = "12000-17999"
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -218,6 +234,25 @@ def _end(process: subprocess.Popen[str]) -> None:
         raise
 
 
+@dataclass(frozen=True)
+class SipMessage:
+    """One message as SIPp wrote it down."""
+
+    sent: bool
+    text: str
+
+    @property
+    def first_line(self) -> str:
+        """Request line or status line."""
+        return self.text.splitlines()[0]
+
+    def header(self, name: str) -> str:
+        """Return the value of a header's first line; empty when there is none."""
+        lines = self.text.partition("\n\n")[0].splitlines()[1:]
+        values = (line.partition(":") for line in lines)
+        return next((value.strip() for key, _, value in values if key.lower() == name.lower()), "")
+
+
 @dataclass
 class Sipp:
     """One SIPp process."""
@@ -236,6 +271,21 @@ class Sipp:
             raise AssertionError(f"{self.name} did not end\n{self.errors()}") from None
         assert code == 0, f"{self.name} ended with {code}\n{self.errors()}"
 
+    def messages(self) -> list[SipMessage]:
+        """Return what it sent and received, in order; it must have run with `Load.trace`."""
+        text = (self.directory / f"{self.name}-messages.txt").read_text(errors="replace").replace("\r", "")
+        parts = re.split(r"^-{20,} .*\n", text, flags=re.MULTILINE)[1:]
+        heads = (part.partition("\n\n") for part in parts)
+        return [SipMessage(" sent " in head, message) for head, _, message in heads]
+
+    def received(self, begin: str, cseq: str) -> list[SipMessage]:
+        """Return the messages received whose first line begins so and whose CSeq ends so."""
+        return [
+            each
+            for each in self.messages()
+            if not each.sent and each.first_line.startswith(begin) and each.header("CSeq").endswith(cseq)
+        ]
+
     def errors(self) -> str:
         """Return what SIPp complained about."""
         logs = sorted(self.directory.glob(f"{self.name}*.log"))
@@ -250,20 +300,24 @@ class Load:
     rate: int = 10
     pause_ms: int = 500
     transport: str = "u1"
-    media_port: int = 6000
+    media_port: int = 0
+    """0: any that is free."""
     options: tuple[str, ...] = ()
+    trace: bool = False
+    """Whether every message is written down, for `Sipp.messages`."""
 
 
-def _wait_bound(process: subprocess.Popen[bytes], host: str, port: int) -> None:
+def _wait_bound(running: Sipp, host: str, port: int) -> None:
     """Wait until a program listens on its port; a caller that is through already need not."""
     packed = int.from_bytes(socket.inet_aton(host), sys.byteorder)
     local = f" {packed:08X}:{port:04X} "
     tables = [Path("/proc/net/udp"), Path("/proc/net/tcp")]
     deadline = time.monotonic() + 5
-    while process.poll() is None and not any(local in table.read_text() for table in tables):
+    while running.process.poll() is None and not any(local in table.read_text() for table in tables):
         assert time.monotonic() < deadline, f"nothing listens on {host}:{port}"
         time.sleep(0.01)
-    assert process.poll() in (None, 0, 1), f"SIPp could not start: {process.returncode}"
+    code = running.process.poll()
+    assert code in (None, 0, 1), f"{running.name} could not start: {code}\n{running.errors()}"
 
 
 @contextlib.contextmanager
@@ -280,18 +334,56 @@ def sipp(
         "sipp", "-sf", str(SCENARIOS / f"{scenario}.xml"),
         "-i", local[0], "-mi", local[0], "-p", str(local[1]),
         "-m", str(load.calls), "-r", str(load.rate), "-d", str(load.pause_ms), "-t", load.transport,
-        "-mp", str(load.media_port), "-s", "+15559870001", "-nostdin", "-trace_err", "-error_file",
+        "-mp", str(load.media_port or media_port(local[0])), "-s", "+15559870001",
+        "-nostdin", "-trace_err", "-error_file",
         str(directory / f"{scenario}-errors.log"), *load.options,
     ]  # fmt: skip
+    if load.trace:
+        command += ["-trace_msg", "-message_file", str(directory / f"{scenario}-messages.txt")]
     if remote is not None:
         command += ["-timeout", "60", "-timeout_error", f"{GATEWAY_HOST}:{remote}"]
     process = subprocess.Popen(
         command, cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
     )
+    running = Sipp(process, directory, scenario)
     try:
-        _wait_bound(process, *local)
-        yield Sipp(process, directory, scenario)
+        _wait_bound(running, *local)
+        yield running
     finally:
         if process.poll() is None:
             process.kill()
             process.wait(5)
+
+
+@contextlib.contextmanager
+def new_records(site: Gateway) -> Iterator[list[dict[str, object]]]:
+    """Collect the records of the calls that end within the block."""
+    before = len(site.records())
+    found: list[dict[str, object]] = []
+    yield found
+    site.wait_idle()
+    found += site.records()[before:]
+
+
+def verdict_of(record: dict[str, object]) -> str:
+    """Return the slug of a record's verdict."""
+    verdict = record["verdict"]
+    assert isinstance(verdict, dict)
+    return str(verdict["slug"])
+
+
+def run_pair(
+    site: Gateway,
+    directory: Path,
+    caller: str,
+    callee: str,
+    loads: tuple[Load, Load] = (Load(), Load()),
+) -> tuple[Sipp, Sipp]:
+    """Let a caller's scenario meet a callee's until both are through, and return both."""
+    with (
+        sipp(callee, directory, (DESK_HOST, site.desk), load=loads[1]) as called,
+        sipp(caller, directory, (CARRIER_HOST, site.carrier), site.sip, loads[0]) as calling,
+    ):
+        calling.finish(60)
+        called.finish(10)
+    return calling, called

@@ -16,8 +16,11 @@ from interop.harness import (
     free_port,
     gateway,
     needs_sipp,
+    new_records,
+    run_pair,
     sip_port,
     sipp,
+    verdict_of,
 )
 
 pytestmark = [pytest.mark.interop, needs_sipp]
@@ -30,22 +33,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 
 @contextlib.contextmanager
-def one_more_record(site: Gateway) -> Iterator[list[dict[str, object]]]:
-    """Collect the records of the calls that end within the block."""
-    before = len(site.records())
-    found: list[dict[str, object]] = []
-    yield found
-    site.wait_idle()
-    found += site.records()[before:]
-
-
-def verdict_of(record: dict[str, object]) -> str:
-    verdict = record["verdict"]
-    assert isinstance(verdict, dict)
-    return str(verdict["slug"])
-
-
-@contextlib.contextmanager
 def silent_socket(host: str, port: int) -> Iterator[None]:
     """Hold a UDP port whose owner never says anything."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
@@ -53,14 +40,9 @@ def silent_socket(host: str, port: int) -> Iterator[None]:
         yield
 
 
-def run_pair(site: Gateway, directory: Path, name: str, load: Load | None = None) -> None:
+def carry(site: Gateway, directory: Path, name: str, load: Load | None = None) -> None:
     load = load or Load()
-    with (
-        sipp(f"{name}_callee", directory, (DESK_HOST, site.desk), load=load) as callee,
-        sipp(f"{name}_caller", directory, (CARRIER_HOST, site.carrier), site.sip, load) as caller,
-    ):
-        caller.finish()
-        callee.finish()
+    run_pair(site, directory, f"{name}_caller", f"{name}_callee", (load, load))
 
 
 @pytest.mark.parametrize(
@@ -80,15 +62,15 @@ def run_pair(site: Gateway, directory: Path, name: str, load: Load | None = None
     ],
 )
 def test_call(site: Gateway, tmp_path: Path, name: str, verdict: str) -> None:
-    with one_more_record(site) as records:
-        run_pair(site, tmp_path, name)
+    with new_records(site) as records:
+        carry(site, tmp_path, name)
     assert [verdict_of(record) for record in records] == [verdict]
 
 
 @pytest.mark.parametrize("name", ["basic", "hold", "cancel_while_ringing"])
 def test_call_over_tcp(tmp_path: Path, name: str) -> None:
-    with gateway(tmp_path, Setup(transport="tcp")) as site, one_more_record(site) as records:
-        run_pair(site, tmp_path, name, Load(transport="t1"))
+    with gateway(tmp_path, Setup(transport="tcp")) as site, new_records(site) as records:
+        carry(site, tmp_path, name, Load(transport="t1"))
     assert len(records) == 1
 
 
@@ -97,10 +79,10 @@ def test_the_second_peer_is_tried_when_the_first_answers_503(tmp_path: Path) -> 
     setup = Setup(first_peer=f"sip:{DESK_HOST}:{first};transport=udp")
     with (
         gateway(tmp_path, setup) as site,
-        one_more_record(site) as records,
-        sipp("overloaded_callee", tmp_path, (DESK_HOST, first), load=Load(media_port=6100)) as refuser,
+        new_records(site) as records,
+        sipp("overloaded_callee", tmp_path, (DESK_HOST, first)) as refuser,
     ):
-        run_pair(site, tmp_path, "basic")
+        carry(site, tmp_path, "basic")
         refuser.finish()
     assert [verdict_of(record) for record in records] == ["caller-hung-up"]
     attempts = records[0]["attempts"]
@@ -112,22 +94,22 @@ def test_the_second_peer_is_tried_when_the_first_cannot_be_reached(tmp_path: Pat
     first = sip_port(DESK_HOST)
     with (
         gateway(tmp_path, Setup(first_peer=f"sip:{DESK_HOST}:{first};transport=tcp")) as site,
-        one_more_record(site) as records,
+        new_records(site) as records,
     ):
-        run_pair(site, tmp_path, "basic")
+        carry(site, tmp_path, "basic")
     assert [verdict_of(record) for record in records] == ["caller-hung-up"]
 
 
 def test_a_source_that_is_no_trunk_is_refused(site: Gateway, tmp_path: Path) -> None:
     stranger = ("127.0.0.9", free_port("127.0.0.9"))
-    with one_more_record(site) as records, sipp("refused_caller", tmp_path, stranger, site.sip) as caller:
+    with new_records(site) as records, sipp("refused_caller", tmp_path, stranger, site.sip) as caller:
         caller.finish()
     assert [verdict_of(record) for record in records] == ["unknown-trunk"]
 
 
 def test_a_callee_that_never_answers_is_a_timeout(site: Gateway, tmp_path: Path) -> None:
     with (
-        one_more_record(site) as records,
+        new_records(site) as records,
         silent_socket(DESK_HOST, site.desk),
         sipp("timeout_caller", tmp_path, (CARRIER_HOST, site.carrier), site.sip) as caller,
     ):
@@ -138,15 +120,10 @@ def test_a_callee_that_never_answers_is_a_timeout(site: Gateway, tmp_path: Path)
 def test_1000_calls_at_50_a_second_and_nothing_left_behind(tmp_path: Path) -> None:
     load = Load(calls=1000, rate=50, pause_ms=1000, options=("-l", "400"))
     with gateway(tmp_path) as site:
-        run_pair(site, tmp_path, "basic", Load(calls=50, rate=50, pause_ms=100))
+        carry(site, tmp_path, "basic", Load(calls=50, rate=50, pause_ms=100))
         site.wait_idle()
         before = site.footprint()
-        with (
-            sipp("basic_callee", tmp_path, (DESK_HOST, site.desk), load=load) as callee,
-            sipp("basic_caller", tmp_path, (CARRIER_HOST, site.carrier), site.sip, load) as caller,
-        ):
-            caller.finish(60)
-            callee.finish(10)
+        carry(site, tmp_path, "basic", load)
         site.wait_idle()
         after = site.footprint()
         records = site.records()

@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 from interop.endpoint import endpoint
-from interop.harness import CARRIER_HOST, DESK_HOST, Gateway, Load, Setup, gateway, needs_sipp, sipp
+from interop.harness import (
+    CARRIER_HOST,
+    DESK_HOST,
+    Gateway,
+    Load,
+    Setup,
+    gateway,
+    media_port,
+    needs_sipp,
+    run_pair,
+)
 
 FRAME = 160
 FRAMES = 250
@@ -76,14 +86,9 @@ def without_padding(audio: list[bytes], sent: list[bytes]) -> list[bytes]:
     return audio[first : first + len(sent)]
 
 
-def carry_call(site: Gateway, directory: Path) -> None:
-    load = Load(pause_ms=FRAMES * 20 + 1000)
-    with (
-        sipp("random_audio_callee", directory, (DESK_HOST, site.desk), load=load) as callee,
-        sipp("random_audio_caller", directory, (CARRIER_HOST, site.carrier), site.sip, load) as caller,
-    ):
-        caller.finish()
-        callee.finish()
+def carry_call(site: Gateway, directory: Path, ports: dict[str, int]) -> None:
+    loads = tuple(Load(pause_ms=FRAMES * 20 + 1000, media_port=ports[side]) for side in ("caller", "callee"))
+    run_pair(site, directory, "random_audio_caller", "random_audio_callee", (loads[0], loads[1]))
     site.wait_idle()
 
 
@@ -92,16 +97,17 @@ def test_random_audio_arrives_whole_on_the_relay_and_on_the_stream(tmp_path: Pat
     sent = {side: os.urandom(FRAMES * FRAME) for side in ("caller", "callee")}
     for side, audio in sent.items():
         (tmp_path / f"{side}.raw").write_bytes(audio)
+    ports = {"caller": media_port(CARRIER_HOST), "callee": media_port(DESK_HOST)}
     with endpoint(tmp_path) as listener:
         setup = Setup(
             integrations=INTEGRATION.format(url=listener.url, ca=listener.ca),
             environment={"LISTENER_TOKEN": "s3cret-t0ken"},
         )
         with gateway(tmp_path, setup) as site, capture(tmp_path) as pcap:
-            carry_call(site, tmp_path)
+            carry_call(site, tmp_path, ports)
             stream = listener.stream()
-    assert relayed(pcap, DESK_HOST, 6000)[-FRAMES:] == frames(sent["caller"])
-    assert relayed(pcap, CARRIER_HOST, 6000)[-FRAMES:] == frames(sent["callee"])
+    assert relayed(pcap, DESK_HOST, ports["callee"])[-FRAMES:] == frames(sent["caller"])
+    assert relayed(pcap, CARRIER_HOST, ports["caller"])[-FRAMES:] == frames(sent["callee"])
     for channel, side in enumerate(("caller", "callee")):
         assert without_padding(stream.audio(channel), frames(sent[side])) == frames(sent[side])
 
