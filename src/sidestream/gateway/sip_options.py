@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ssl
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sidestream.gateway.clock import SYSTEM_CLOCK, Clock
+from sidestream.sip.admission import BODIES
 from sidestream.sip.hop import Transport
 from sidestream.sip.parser import MAX_MESSAGE
 from sidestream.sip.runner import LayerCounts
@@ -76,6 +78,7 @@ class StackOptions:
         allowed_methods: methods that reach the user (`call.setup.ALLOWED_METHODS` for a gateway); others get
             405 or 501.
         supported: option tags, lower-cased, that a request may require; others get 420.
+        bodies: media types that are understood, by method; others get 415. A method not named takes any.
         advertise: address or name for Via and Contact when it differs from the bound one.
         profile: timer values of the transactions.
         max_transactions: server transactions before new calls get 503.
@@ -88,6 +91,7 @@ class StackOptions:
 
     allowed_methods: frozenset[str]
     supported: frozenset[str] = frozenset()
+    bodies: Mapping[str, frozenset[str]] = field(default_factory=lambda: BODIES)
     advertise: str | None = None
     profile: TimerProfile = field(default_factory=TimerProfile)
     max_transactions: int = MAX_TRANSACTIONS

@@ -71,6 +71,7 @@ class SipStack:
             allowed_methods=options.allowed_methods,
             supported=options.supported,
             max_transactions=options.max_transactions,
+            bodies=options.bodies,
         )
         self.counts.layer = layer.counts
         self._pump = Pump(layer, self._transmit, on_event, options.clock, self.counts)
