@@ -63,6 +63,31 @@ class Engine:
     def abort_stream(self, stream: int) -> None:
         """Let go of a stream at once; `stream_closed` comes."""
 
+    def open_recording(self, call: int, spec: bytes) -> tuple[int, list[int]]:
+        """Begin to record a call; `spec` is a `RecordingSpec`.
+
+        Returns the recording's handle and, for each of its streams in order, the RTP port that it is sent from (RTCP
+        is one above). Nothing is sent before `set_recording`; what is heard until then is kept, up to `early_ms`.
+
+        Raises:
+            MediaError: `ports_exhausted`, `io`, `limit`, `bad_spec`, `unknown_handle` or `stopped`.
+        """
+
+    def set_recording(self, recording: int, target: bytes) -> None:
+        """Say what was agreed with the recorder; `target` is a `RecordingTarget`. Given again at each change."""
+
+    def pause_recording(self, recording: int, on: bool, /) -> None:
+        """Send nothing more, at once, or go on; the streams' clocks run on. What is heard meanwhile is not kept."""
+
+    def query_recording(self, recording: int) -> None:
+        """Ask for a `recording_stats` event."""
+
+    def close_recording(self, recording: int) -> None:
+        """Send what is left and an RTCP BYE, and free the ports; `recording_closed` comes.
+
+        A recording whose call closes is closed with it, before `call_closed`.
+        """
+
     def query_call(self, call: int) -> None:
         """Ask for a `call_stats` event."""
 

@@ -123,6 +123,65 @@ class ConnectAttempt(_Wire, frozen=True, kw_only=True):
     """For TCP, TLS and the upgrade together."""
 
 
+class RecordedStream(_Wire, frozen=True, kw_only=True):
+    """One side as a stream of a recording session: an RTP source of its own (RFC 7866 section 8)."""
+
+    label: str
+    """Names it in targets, events and statistics; as in SDP (RFC 4574)."""
+    side: SideName
+    cname: str
+    """Its canonical name in RTCP (RFC 7022), 1 to 255 bytes."""
+    ssrc: int | None = None
+    """None: the engine takes one by chance."""
+
+
+class RecordingSpec(_Wire, frozen=True, kw_only=True):
+    """One recording session of a call; copies of one recording have the same `start_ns`."""
+
+    recording_id: str
+    """For diagnostics only."""
+    streams: list[RecordedStream]
+    """1 to 8, with different labels and sources."""
+    dtmf: Literal["relay", "suppress"]
+    """Whether key presses by RFC 4733 are sent as events; silence stands in the audio for them either way."""
+    start_ns: int = 0
+    """CLOCK_MONOTONIC of the streams' zero: all of them count from it. 0: the instant of the order."""
+    early_ms: int = 1000
+    """Bound of what is kept until the recorder has answered, up to 5000; then sent at five times its pace."""
+
+
+class RecordingCodec(_Wire, frozen=True, kw_only=True):
+    """What a stream is sent in."""
+
+    name: str
+    """PCMU and PCMA are made of what the call has; anything else must be the call's own, and goes as it is."""
+    payload_type: int
+    clock_rate: int
+    channels: int = 1
+
+
+class RecordingStreamTarget(_Wire, frozen=True, kw_only=True):
+    """What was agreed with the recorder about one stream."""
+
+    label: str
+    remote: RemoteAddress | None
+    """None: nowhere."""
+    on: bool
+    """False: nothing is sent (`inactive`, refused, port 0); the stream's clock runs on."""
+    codec: RecordingCodec | None
+    """None: nothing is sent."""
+    event_payload_type: int | None = None
+    """Of telephone-event at the codec's clock rate; None: key presses are not sent."""
+    ptime_ms: int = 20
+    """Milliseconds of audio in a packet of PCMU or PCMA, 10 to 200."""
+
+
+class RecordingTarget(_Wire, frozen=True, kw_only=True):
+    """What was agreed with the recorder. Streams that are not named stay as they are."""
+
+    streams: list[RecordingStreamTarget]
+
+
 class SideStats(_Wire, frozen=True, kw_only=True):
     """What one leg received and sent since the call began."""
 
@@ -265,12 +324,94 @@ class StreamClosed(_Wire, frozen=True, kw_only=True, tag="stream_closed", tag_fi
     """By cause, over all channels."""
 
 
-EngineEvent = (
-    CallClosed
-    | CallFailed
-    | CallStats
-    | KeyPress
-    | MediaTimeout
+class RecordedStreamStats(_Wire, frozen=True, kw_only=True):
+    """What one stream of a recording has come to."""
+
+    label: str
+    side: SideName
+    ssrc: int
+    packets: int
+    octets: int
+    """Of payload."""
+    samples: int
+    """Audio sent, in units of the codec's clock."""
+    silence_samples: int
+    """Silence sent where the side had no audio."""
+    gap_samples: dict[str, int]
+    """What of the side's time has no audio, by cause: `loss`, `silence`, `hold`, `paused`, `drift`."""
+    first_packet_ms: int | None
+    """From the recording's start to the first packet; None before it."""
+    unsent: int
+    """Packets that the network did not take."""
+    icmp_errors: int
+    late: int
+    """Packets of the call whose place had been filled."""
+    duplicate: int
+    early_dropped: int
+    """Packets of the call that came too early to be kept for the recorder."""
+    unfit: int
+    """Packets of the call in a format that could be neither sent as it was nor transcoded."""
+    events_sent: int
+    """Packets of telephone-events."""
+    events_withheld: int
+    rtcp_received: int
+    remote_lost: int | None
+    """Packets that the recorder misses; None before it has reported."""
+    remote_jitter_ms: float | None
+    rtt_ms: float | None
+
+
+class RecordingFirstPacket(_Wire, frozen=True, kw_only=True, tag="recording_first_packet", tag_field="event"):
+    """A stream's first packet to this address was sent."""
+
+    recording: int
+    label: str
+    after_set_ms: int
+    """From the order that gave the address."""
+    after_start_ms: int
+
+
+class RecordingUnreachable(_Wire, frozen=True, kw_only=True, tag="recording_unreachable", tag_field="event"):
+    """The network says again and again that nobody takes the packets. Told once for each address."""
+
+    recording: int
+    label: str
+    detail: str
+
+
+class RecordingCodecUnsupported(
+    _Wire, frozen=True, kw_only=True, tag="recording_codec_unsupported", tag_field="event"
+):
+    """A side sends audio that can't be turned into the recorder's codec: silence is sent. Told once."""
+
+    recording: int
+    label: str
+
+
+class RecordingStats(_Wire, frozen=True, kw_only=True, tag="recording_stats", tag_field="event"):
+    """The answer to `query_recording`."""
+
+    recording: int
+    streams: list[RecordedStreamStats]
+
+
+class RecordingClosed(_Wire, frozen=True, kw_only=True, tag="recording_closed", tag_field="event"):
+    """The engine has let go of the recording; nothing of it comes after."""
+
+    recording: int
+    streams: list[RecordedStreamStats]
+    failure: str | None
+    """What broke when the engine lost it by an error of its own; `streams` is then empty."""
+
+
+RecordingEvent = (
+    RecordingClosed | RecordingCodecUnsupported | RecordingFirstPacket | RecordingStats | RecordingUnreachable
+)
+
+CallEvent = CallClosed | CallFailed | CallStats | MediaTimeout
+
+StreamEvent = (
+    KeyPress
     | StreamClosed
     | StreamCodecUnsupported
     | StreamConnected
@@ -279,6 +420,8 @@ EngineEvent = (
     | StreamText
 )
 
+EngineEvent = CallEvent | RecordingEvent | StreamEvent
+
 
 class EngineTotals(_Wire, frozen=True, kw_only=True):
     """Counters since the engine began, and gauges of now."""
@@ -286,6 +429,8 @@ class EngineTotals(_Wire, frozen=True, kw_only=True):
     calls: int
     """Open now."""
     streams: int
+    """Open now."""
+    recordings: int = 0
     """Open now."""
     ports_in_use: int
     ports_total: int
@@ -299,6 +444,10 @@ class EngineTotals(_Wire, frozen=True, kw_only=True):
     stream_messages: int
     stream_bytes: int
     stream_dropped_samples: int
+    recording_packets: int = 0
+    """RTP packets sent to recorders."""
+    recording_unsent: int = 0
+    """Packets to recorders that the network did not take."""
     events_dropped: int
     """Events that could not wait because the queue was full; never a terminal one."""
 
@@ -308,7 +457,9 @@ _events = msgspec.json.Decoder(list[EngineEvent])
 _totals = msgspec.json.Decoder(EngineTotals)
 
 
-def encode(spec: EngineSpec | LegSpec | StreamSpec | ConnectAttempt) -> bytes:
+def encode(
+    spec: EngineSpec | LegSpec | StreamSpec | ConnectAttempt | RecordingSpec | RecordingTarget,
+) -> bytes:
     """Return an order's structure as JSON."""
     return _encoder.encode(spec)
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -11,6 +11,7 @@ from sidestream._media import Engine, MediaError
 from sidestream.call.commands import UpdateLegMedia
 from sidestream.gateway.engine_messages import (
     CallClosed,
+    CallEvent,
     CallFailed,
     CallStats,
     ConnectAttempt,
@@ -19,8 +20,17 @@ from sidestream.gateway.engine_messages import (
     LegCodec,
     LegSpec,
     MediaTimeout,
+    RecordingClosed,
+    RecordingCodecUnsupported,
+    RecordingEvent,
+    RecordingFirstPacket,
+    RecordingSpec,
+    RecordingStats,
+    RecordingTarget,
+    RecordingUnreachable,
     RemoteAddress,
     StreamClosed,
+    StreamEvent,
     StreamSpec,
     decode_events,
     decode_totals,
@@ -33,8 +43,10 @@ from sidestream.observe.metrics import Metric, Reading
 BATCHES_PER_WAKE: Final = 8
 """Batches of events taken before the loop may do something else."""
 
-CallListener = Callable[[CallClosed | CallFailed | CallStats | MediaTimeout], None]
-StreamListener = Callable[[EngineEvent], None]
+CallListener = Callable[[CallEvent], None]
+StreamListener = Callable[[StreamEvent], None]
+RecordingListener = Callable[[RecordingEvent], None]
+_Event = TypeVar("_Event")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +74,7 @@ class Media:
         self._log = log or logger(part="media")
         self._calls: dict[int, CallListener] = {}
         self._streams: dict[int, StreamListener] = {}
+        self._recordings: dict[int, RecordingListener] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
@@ -150,6 +163,33 @@ class Media:
         """Listen to a stream no more."""
         self._streams.pop(stream, None)
 
+    def open_recording(
+        self, media: CallMedia, spec: RecordingSpec, listener: RecordingListener
+    ) -> tuple[int, list[int]]:
+        """Begin to record a call; return the recording's handle and the RTP port of each stream.
+
+        Its events go to `listener`, until `recording_closed`.
+        """
+        handle, ports = self._engine.open_recording(media.handle, encode(spec))
+        self._recordings[handle] = listener
+        return handle, ports
+
+    def set_recording(self, recording: int, target: RecordingTarget) -> None:
+        """Say what was agreed with the recorder."""
+        self._engine.set_recording(recording, encode(target))
+
+    def pause_recording(self, recording: int, *, on: bool) -> None:
+        """Stop a recording's media at once, or let it go on."""
+        self._engine.pause_recording(recording, on)
+
+    def query_recording(self, recording: int) -> None:
+        """Ask for `recording_stats`."""
+        self._engine.query_recording(recording)
+
+    def close_recording(self, recording: int) -> None:
+        """End a recording; `recording_closed` comes with the final statistics."""
+        self._engine.close_recording(recording)
+
     def totals(self) -> EngineTotals:
         """Return the engine's counters."""
         return decode_totals(self._engine.totals())
@@ -168,19 +208,28 @@ class Media:
                 self._bring(event)
 
     def _bring(self, event: EngineEvent) -> None:
-        listener: CallListener | StreamListener | None
-        if isinstance(event, CallClosed | CallFailed | CallStats | MediaTimeout):
-            call_listener = self._calls.get(event.call)
-            if isinstance(event, CallClosed):
-                self._calls.pop(event.call, None)
-            if call_listener is not None:
-                call_listener(event)
-            return
-        listener = self._streams.get(event.stream)
-        if isinstance(event, StreamClosed):
-            self._streams.pop(event.stream, None)
-        if listener is not None:
-            listener(event)
+        match event:
+            case CallClosed() | CallFailed() | CallStats() | MediaTimeout():
+                _tell(self._calls, event.call, event, last=isinstance(event, CallClosed))
+            case (
+                RecordingClosed()
+                | RecordingCodecUnsupported()
+                | RecordingFirstPacket()
+                | RecordingStats()
+                | RecordingUnreachable()
+            ):
+                _tell(self._recordings, event.recording, event, last=isinstance(event, RecordingClosed))
+            case _:
+                _tell(self._streams, event.stream, event, last=isinstance(event, StreamClosed))
+
+
+def _tell(listeners: dict[int, Callable[[_Event], None]], handle: int, event: _Event, *, last: bool) -> None:
+    """Bring an event to whoever listens to the handle; nobody does after its last one."""
+    listener = listeners.get(handle)
+    if last:
+        listeners.pop(handle, None)
+    if listener is not None:
+        listener(event)
 
 
 def read_metrics(totals: EngineTotals) -> dict[Metric, Reading]:
@@ -188,6 +237,7 @@ def read_metrics(totals: EngineTotals) -> dict[Metric, Reading]:
     return {
         metrics.MEDIA_CALLS: totals.calls,
         metrics.MEDIA_STREAMS: totals.streams,
+        metrics.MEDIA_RECORDINGS: totals.recordings,
         metrics.MEDIA_PORTS_IN_USE: totals.ports_in_use,
         metrics.MEDIA_PORTS: totals.ports_total,
         metrics.MEDIA_PACKETS: {
@@ -203,6 +253,8 @@ def read_metrics(totals: EngineTotals) -> dict[Metric, Reading]:
         metrics.STREAM_MESSAGES: totals.stream_messages,
         metrics.STREAM_BYTES: totals.stream_bytes,
         metrics.STREAM_DROPPED: totals.stream_dropped_samples,
+        metrics.RECORDING_PACKETS: totals.recording_packets,
+        metrics.RECORDING_UNSENT: totals.recording_unsent,
         metrics.MEDIA_EVENTS_DROPPED: totals.events_dropped,
     }
 

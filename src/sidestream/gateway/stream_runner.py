@@ -25,16 +25,12 @@ from sidestream.config.denied import is_denied
 from sidestream.config.values import Network
 from sidestream.errors import StateError
 from sidestream.gateway.engine_messages import (
-    CallClosed,
-    CallFailed,
-    CallStats,
-    EngineEvent,
     KeyPress,
-    MediaTimeout,
     StreamClosed,
     StreamCodecUnsupported,
     StreamConnected,
     StreamConnectFailed,
+    StreamEvent,
     StreamLost,
     StreamText,
 )
@@ -377,10 +373,10 @@ class StreamRunner:
         )
         self.apply(AttemptFailed(failure, detail, http_status))
 
-    def _on_engine(self, event: EngineEvent) -> None:
+    def _on_engine(self, event: StreamEvent) -> None:
         self._guard(lambda: self._take(event))
 
-    def _take(self, event: EngineEvent) -> None:
+    def _take(self, event: StreamEvent) -> None:
         match event:
             case StreamConnected(address=address, tls_version=tls, connect_ms=connect_ms):
                 self._tools.metrics.count(
@@ -406,8 +402,6 @@ class StreamRunner:
             case StreamClosed(close_sent=close_sent):
                 self._closed = event
                 self.apply(EngineClosed(close_sent))
-            case CallClosed() | CallFailed() | CallStats() | MediaTimeout():
-                pass
             case _:
                 assert_never(event)
 

@@ -164,10 +164,17 @@ MEDIA_REFUSED: Final = _live_counter(
 MEDIA_RTCP: Final = _live_counter("sidestream_media_rtcp_packets_total", "RTCP packets.", "direction")
 MEDIA_CALLS: Final = _gauge("sidestream_media_calls", "Calls that the media engine holds.")
 MEDIA_STREAMS: Final = _gauge("sidestream_media_streams", "Streams that the media engine holds.")
+MEDIA_RECORDINGS: Final = _gauge("sidestream_media_recordings", "Recordings that the media engine sends.")
 STREAM_MESSAGES: Final = _live_counter("sidestream_stream_messages_total", "Messages made for endpoints.")
 STREAM_BYTES: Final = _live_counter("sidestream_stream_bytes_total", "Bytes sent to endpoints.")
 STREAM_DROPPED: Final = _live_counter(
     "sidestream_stream_dropped_samples_total", "Samples dropped because an endpoint was too slow or away."
+)
+RECORDING_PACKETS: Final = _live_counter(
+    "sidestream_recording_packets_total", "RTP packets sent to recorders."
+)
+RECORDING_UNSENT: Final = _live_counter(
+    "sidestream_recording_packets_unsent_total", "RTP packets to recorders that the network did not take."
 )
 MEDIA_EVENTS_DROPPED: Final = _live_counter(
     "sidestream_media_events_dropped_total", "Facts of the media engine that found its queue full."

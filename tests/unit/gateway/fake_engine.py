@@ -6,8 +6,9 @@ from typing import Any, cast
 from sidestream._media import Engine
 
 _TOTALS = (
-    "calls streams portsInUse portsTotal receivedPackets sentPackets malformedPackets alienPackets "
-    "unsentPackets rtcpReceived rtcpSent streamMessages streamBytes streamDroppedSamples eventsDropped"
+    "calls streams recordings portsInUse portsTotal receivedPackets sentPackets malformedPackets "
+    "alienPackets unsentPackets rtcpReceived rtcpSent streamMessages streamBytes streamDroppedSamples recordingPackets "
+    "recordingUnsent eventsDropped"
 )
 
 
@@ -71,6 +72,23 @@ class FakeEngine:
 
     def abort_stream(self, stream: int) -> None:
         self._note("abort_stream", stream)
+
+    def open_recording(self, call: int, spec: bytes) -> tuple[int, list[int]]:
+        order = json.loads(spec)
+        self._note("open_recording", call, order)
+        return self._next(), [30000 + 2 * index for index in range(len(order["streams"]))]
+
+    def set_recording(self, recording: int, target: bytes) -> None:
+        self._note("set_recording", recording, json.loads(target))
+
+    def pause_recording(self, recording: int, on: bool, /) -> None:
+        self._note("pause_recording", recording, on)
+
+    def query_recording(self, recording: int) -> None:
+        self._note("query_recording", recording)
+
+    def close_recording(self, recording: int) -> None:
+        self._note("close_recording", recording)
 
     def query_call(self, call: int) -> None:
         self._note("query_call", call)

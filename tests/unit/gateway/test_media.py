@@ -1,6 +1,16 @@
 from sidestream.call.commands import UpdateLegMedia
 from sidestream.call.side import Side
-from sidestream.gateway.engine_messages import CallClosed, EngineEvent, StreamSpec
+from sidestream.gateway.engine_messages import (
+    CallClosed,
+    EngineEvent,
+    RecordedStream,
+    RecordingCodec,
+    RecordingSpec,
+    RecordingStreamTarget,
+    RecordingTarget,
+    RemoteAddress,
+    StreamSpec,
+)
 from sidestream.gateway.media import Media, read_metrics
 from sidestream.observe import metrics
 from sidestream.sdp.negotiate import MediaAddress, NegotiatedCodec
@@ -65,6 +75,47 @@ def test_a_leg_is_told_as_it_was_agreed() -> None:
         "held": True,
     }
     assert second["remote"] is None
+
+
+def test_a_recording_is_ordered_and_told_until_its_end() -> None:
+    fake = FakeEngine()
+    media, heard = Media(fake.engine), list[EngineEvent]()
+    call = media.open_call()
+    streams = [RecordedStream(label="1", side="a", cname="x"), RecordedStream(label="2", side="b", cname="y")]
+    spec = RecordingSpec(recording_id="r", streams=streams, dtmf="relay", start_ns=5)
+    recording, ports = media.open_recording(call, spec, heard.append)
+    assert ports == [30000, 30002]
+    target = RecordingStreamTarget(
+        label="1",
+        remote=RemoteAddress(host="127.0.0.1", rtp_port=4000, rtcp_port=4001),
+        on=True,
+        codec=RecordingCodec(name="PCMA", payload_type=8, clock_rate=8000),
+    )
+    media.set_recording(recording, RecordingTarget(streams=[target]))
+    media.pause_recording(recording, on=True)
+    media.query_recording(recording)
+    media.close_recording(recording)
+    assert fake.verbs[-4:] == ["set_recording", "pause_recording", "query_recording", "close_recording"]
+    assert fake.all_of("set_recording") == [
+        {
+            "streams": [
+                {
+                    "label": "1",
+                    "remote": {"host": "127.0.0.1", "rtpPort": 4000, "rtcpPort": 4001},
+                    "on": True,
+                    "codec": {"name": "PCMA", "payloadType": 8, "clockRate": 8000, "channels": 1},
+                    "eventPayloadType": None,
+                    "ptimeMs": 20,
+                }
+            ]
+        }
+    ]
+    first = {"recording": recording, "label": "1", "afterSetMs": 1, "afterStartMs": 9}
+    fake.tell(event="recording_first_packet", **first)
+    fake.tell(event="recording_closed", recording=recording, streams=[], failure=None)
+    fake.tell(event="recording_first_packet", **first)
+    media.take_events()
+    assert [type(event).__name__ for event in heard] == ["RecordingFirstPacket", "RecordingClosed"]
 
 
 def test_totals_become_metrics() -> None:
