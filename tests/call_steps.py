@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from call_script import CallBench, every
+from call_script import ANSWER, OFFER, CallBench, every, sdp
 from sidestream.call.commands import EndCall, SendRequest, SetTimer
 from sidestream.call.events import (
     AnswerNotAcknowledged,
@@ -17,6 +17,27 @@ from sidestream.call.events import (
 from sidestream.call.side import Side
 from sidestream.call.verdict import Slug
 from sidestream.sip.events import ServerKey
+
+BODIES = [
+    b"",
+    b"",
+    OFFER,
+    ANSWER,
+    sdp("8 101", port=6000),
+    sdp("0", direction="sendonly"),
+    sdp("0", direction="inactive"),
+    sdp("0", host="0.0.0.0"),  # noqa: S104 - the old form of hold
+    sdp("9"),
+    sdp("0", port=0),
+    b"v=0\r\nnonsense",
+    b"Signal=5\r\nDuration=160",
+]
+TYPES = ["application/sdp", "application/sdp", "application/sdp", "application/dtmf-relay", "text/plain"]
+STATUSES = [
+    100, 180, 183, 183, 199, 200, 200, 200, 202, 302, 401, 404, 408, 481, 486, 487, 488, 491, 500, 503, 603,
+]  # fmt: skip
+METHODS = ["BYE", "INVITE", "INVITE", "UPDATE", "UPDATE", "INFO", "MESSAGE", "OPTIONS", "REFER", "PRACK"]
+TAGS = ["tb", "tb", "tb", "tc", "td", ""]
 
 Step = Callable[[CallBench, list[ServerKey]], None]
 

@@ -3,6 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import call_steps
 from call_script import ANSWER, OFFER, CallBench, sdp
 from call_steps import Step, ack, cancel, end_and_check, end_politely, fire, key_event, lose, reply, request
 from sidestream.call.events import (
@@ -19,32 +20,11 @@ from sidestream.call.events import (
 from sidestream.call.side import Side
 
 SIDES = st.sampled_from(Side)
-BODIES = st.sampled_from(
-    [
-        b"",
-        b"",
-        OFFER,
-        ANSWER,
-        sdp("8 101", port=6000),
-        sdp("0", direction="sendonly"),
-        sdp("0", direction="inactive"),
-        sdp("0", host="0.0.0.0"),  # noqa: S104 - the old form of hold
-        sdp("9"),
-        sdp("0", port=0),
-        b"v=0\r\nnonsense",
-        b"Signal=5\r\nDuration=160",
-    ]
-)
-TYPES = st.sampled_from(
-    ["application/sdp", "application/sdp", "application/sdp", "application/dtmf-relay", "text/plain"]
-)
-STATUSES = st.sampled_from(
-    [100, 180, 183, 183, 199, 200, 200, 200, 202, 302, 401, 404, 408, 481, 486, 487, 488, 491, 500, 503, 603]
-)
-METHODS = st.sampled_from(
-    ["BYE", "INVITE", "INVITE", "UPDATE", "UPDATE", "INFO", "MESSAGE", "OPTIONS", "REFER", "PRACK"]
-)
-TAGS = st.sampled_from(["tb", "tb", "tb", "tc", "td", ""])
+BODIES = st.sampled_from(call_steps.BODIES)
+TYPES = st.sampled_from(call_steps.TYPES)
+STATUSES = st.sampled_from(call_steps.STATUSES)
+METHODS = st.sampled_from(call_steps.METHODS)
+TAGS = st.sampled_from(call_steps.TAGS)
 NUMBERS = st.integers(0, 30)
 
 STEPS: st.SearchStrategy[Step] = st.one_of(

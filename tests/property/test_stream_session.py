@@ -1,7 +1,6 @@
 """Any order of events ends a stream in exactly one verdict, and nothing is ordered after it."""
 
 import contextlib
-from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,26 +8,21 @@ from hypothesis import strategies as st
 from sidestream.stream.events import (
     AbortAsked,
     AttemptFailed,
-    CloseStream,
     Connected,
     ConnectionLost,
     EndAsked,
     EngineClosed,
     FactLearned,
-    FinishStream,
     PauseAsked,
     ResumeAsked,
-    SessionCommand,
     SessionEvent,
     TextReceived,
     TimerFired,
 )
 from sidestream.stream.inbound import MalformedMessageError, parse_inbound
 from sidestream.stream.messages import EmptyData
-from sidestream.stream.session import SessionSetup, StreamSession
 from sidestream.stream.verdicts import AttemptFailure, StreamSlug
-
-BEGIN = datetime(2026, 11, 23, 10, 15, 30, tzinfo=UTC)
+from stream_world import BEGIN, play
 
 EVENTS: st.SearchStrategy[SessionEvent] = st.one_of(
     st.just(Connected()),
@@ -53,24 +47,7 @@ EVENTS: st.SearchStrategy[SessionEvent] = st.one_of(
 
 @given(st.lists(st.tuples(EVENTS, st.floats(0, 40)), max_size=60))
 def test_any_order_of_events_ends_in_exactly_one_verdict(steps: list[tuple[SessionEvent, float]]) -> None:
-    stream = StreamSession(SessionSetup(("wss://a/", "wss://b/"), BEGIN, 8000), lambda: 0.5, 0.0)
-    given_commands: list[SessionCommand] = stream.start()
-    now = 0.0
-    for event, pause in steps:
-        now += pause
-        given_commands += stream.apply(event, now)
-    # An end that is asked for arrives, even when the engine and the endpoint say nothing more.
-    given_commands += stream.apply(EndAsked(StreamSlug.COMPLETED, "over", BEGIN), now)
-    rounds = 0
-    while (due := stream.timer()) is not None:
-        now = max(now, due)
-        given_commands += stream.apply(TimerFired(), now)
-        rounds += 1
-        assert rounds < 200
-    finishes = [command for command in given_commands if isinstance(command, FinishStream)]
-    assert len(finishes) == 1
-    assert given_commands[-1] is finishes[0]
-    assert sum(isinstance(command, CloseStream) for command in given_commands) <= 1
+    play(steps)
 
 
 @given(st.text(max_size=200) | st.binary(max_size=200).map(lambda data: data.decode("utf-8", "replace")))
