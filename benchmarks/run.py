@@ -195,8 +195,10 @@ class Bench:
         return set(self.cpus[1:]) or {self.cpus[0]}
 
     @contextlib.contextmanager
-    def site(self, plan: Plan, directory: Path) -> Iterator[tuple[Program, Program | None, dict[str, int]]]:
-        """Run a gateway, and a sink where streams are wanted."""
+    def site(
+        self, plan: Plan, directory: Path, *, own_sink: bool = False
+    ) -> Iterator[tuple[Program, Program | None, dict[str, int]]]:
+        """Run a gateway, and a sink where streams are wanted, unless the caller has its own."""
         ports = {
             "sip": free_port(GATEWAY),
             "api": free_port(GATEWAY, socket.SOCK_STREAM),
@@ -215,7 +217,7 @@ class Bench:
         config.write_text(CONFIG.format(**values, **ports, integrations=integrations, threads=plan.threads))
         with contextlib.ExitStack() as stack:
             sink = None
-            if plan.streams:
+            if plan.streams and not own_sink:
                 command = [str(self.load), "sink", "--listen", f"{GATEWAY}:{ports['sink']}"]
                 command += ["--certificate", str(files.certificate), "--key", str(files.key)]
                 sink = stack.enter_context(running("sink", command, self.other_cpus))

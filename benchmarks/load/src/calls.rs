@@ -1,4 +1,5 @@
 //! `load calls`: calls through a gateway, either held with RTP both ways, or made and ended at a rate.
+use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,8 @@ struct Plan {
     per_second: f64,
     /// Calls end this long after they were answered and are replaced by new ones; none: they stay.
     hold: Option<Duration>,
+    /// Up to this much longer, at random.
+    spread: Duration,
     media: bool,
 }
 
@@ -28,10 +31,12 @@ struct Load {
     outcomes: Vec<Outcome>,
     /// Slots without a call.
     idle: Vec<usize>,
-    up: Vec<(Instant, usize)>,
+    /// Answered calls by when they are to end.
+    up: BTreeSet<(Instant, usize)>,
+    chance: u64,
     next_number: usize,
     /// Which slot a call number is in, and the reverse.
-    slots: std::collections::HashMap<usize, usize>,
+    slots: HashMap<usize, usize>,
     finishing: bool,
     ready: bool,
     began: Instant,
@@ -46,6 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         calls: arguments.required("calls")?,
         per_second: arguments.optional("rate", 100.0)?,
         hold: (hold > 0).then(|| Duration::from_millis(hold)),
+        spread: Duration::from_millis(arguments.optional("hold-spread-ms", 0)?),
         media: arguments.optional("media", true)?,
     };
     let traffic = Traffic::open(hosts, plan.calls)?;
@@ -61,9 +67,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         traffic,
         signalling,
         outcomes: Vec::new(),
-        up: Vec::new(),
+        up: BTreeSet::new(),
+        chance: 0x9E37_79B9_7F4A_7C15,
         next_number: 0,
-        slots: std::collections::HashMap::new(),
+        slots: HashMap::new(),
         finishing: false,
         ready: false,
         began: Instant::now(),
@@ -159,7 +166,8 @@ impl Load {
                 Outcome::Offered(number, gateway) => self.set_gateway(1, number, gateway),
                 Outcome::Answered(number, gateway) => {
                     self.set_gateway(0, number, gateway);
-                    self.up.push((Instant::now(), number));
+                    let end = Instant::now() + self.draw_hold();
+                    self.up.insert((end, number));
                 }
                 Outcome::Ended(number) | Outcome::Failed(number) => {
                     if let Some(slot) = self.slots.remove(&number) {
@@ -178,20 +186,28 @@ impl Load {
         }
     }
 
+    /// How long the next call stays up: xorshift is random enough to mix hang-ups.
+    fn draw_hold(&mut self) -> Duration {
+        self.chance ^= self.chance << 13;
+        self.chance ^= self.chance >> 7;
+        self.chance ^= self.chance << 17;
+        let share = (self.chance >> 11) as f64 / (1_u64 << 53) as f64;
+        self.plan.hold.unwrap_or_default() + self.plan.spread.mul_f64(share)
+    }
+
     fn end_calls(&mut self) {
-        let hold = match (self.finishing, self.plan.hold) {
-            (true, _) => Duration::ZERO,
-            (false, Some(hold)) => hold,
-            (false, None) => return,
-        };
+        if !self.finishing && self.plan.hold.is_none() {
+            return;
+        }
         let now = Instant::now();
-        let mut ended = 0;
+        // At the end one call a millisecond: a burst would measure the socket's buffer.
         let most = if self.finishing { 1 } else { usize::MAX };
-        while let Some(&(answered, number)) = self.up.first() {
-            if now - answered < hold || ended == most {
+        let mut ended = 0;
+        while let Some(&(end, number)) = self.up.first() {
+            if ended == most || (end > now && !self.finishing) {
                 break;
             }
-            self.up.remove(0);
+            self.up.pop_first();
             if let Some(&slot) = self.slots.get(&number) {
                 self.traffic.stop(slot);
             }
