@@ -154,7 +154,7 @@ class RecordingCodec(_Wire, frozen=True, kw_only=True):
     """What a stream is sent in."""
 
     name: str
-    """PCMU and PCMA are made of what the call has; anything else must be the call's own, and goes as it is."""
+    """PCMU and PCMA are made of what the call has; anything else must be the call's own."""
     payload_type: int
     clock_rate: int
     channels: int = 1

@@ -7,8 +7,8 @@ from sidestream._media import Engine
 
 _TOTALS = (
     "calls streams recordings portsInUse portsTotal receivedPackets sentPackets malformedPackets "
-    "alienPackets unsentPackets rtcpReceived rtcpSent streamMessages streamBytes streamDroppedSamples recordingPackets "
-    "recordingUnsent eventsDropped"
+    "alienPackets unsentPackets rtcpReceived rtcpSent streamMessages streamBytes streamDroppedSamples "
+    "recordingPackets recordingUnsent eventsDropped"
 )
 
 
