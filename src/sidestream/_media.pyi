@@ -1,8 +1,8 @@
 """The native media engine: RTP legs, taps and WebSocket streams on threads of its own.
 
-Every order returns at once; what it leads to comes back as an event. Orders that carry structure and all events
-are JSON, typed in `sidestream.gateway.engine_messages`. Times named `…Ns` are readings of CLOCK_MONOTONIC in
-nanoseconds (Python's `time.monotonic_ns()`).
+Every order returns at once; what it leads to comes back as an event. Orders that carry structure and all
+events are JSON, typed in `sidestream.gateway.engine_messages`. Times named `…Ns` are readings of
+CLOCK_MONOTONIC in nanoseconds (Python's `time.monotonic_ns()`).
 """
 
 from typing import final
@@ -29,7 +29,9 @@ class Engine:
         """Take up to some hundred events: a JSON array of `EngineEvent`, oldest first."""
 
     def open_call(self) -> tuple[int, int, int]:
-        """Bind two legs; return the call's handle and the RTP ports of side `a` and `b` (RTCP is one above).
+        """Bind two legs; return the call's handle and the RTP ports of side `a` and `b`.
+
+        RTCP is one above each.
 
         Raises:
             MediaError: `ports_exhausted`, `io`, `limit` or `stopped`.
@@ -42,22 +44,32 @@ class Engine:
         """Relay media between the legs, or stop it. Taps hear each side either way."""
 
     def open_stream(self, call: int, spec: bytes) -> int:
-        """Begin a stream: its clock runs and its frames are queued from now on; `spec` is a `StreamSpec`."""
+        """Begin a stream.
+
+        Its clock runs and its frames are queued from now on; `spec` is a `StreamSpec`.
+        """
 
     def connect_stream(self, stream: int, attempt: bytes) -> None:
-        """Make one attempt to connect; `attempt` is a `ConnectAttempt`. Ends in `connected` or `connect_failed`."""
+        """Make one attempt to connect.
+
+        `attempt` is a `ConnectAttempt`. Ends in `connected` or `connect_failed`.
+        """
 
     def send_on_stream(self, stream: int, event: str, body: bytes) -> None:
-        """Queue a control message (`metadata` or `dtmf`): the engine adds the envelope. It is never dropped."""
+        """Queue a control message (`metadata` or `dtmf`).
+
+        The engine adds the envelope. It is never dropped.
+        """
 
     def pause_stream(self, stream: int, on: bool, /) -> None:
         """Stop a stream's media, or let it go on; its clock runs on."""
 
     def close_stream(self, stream: int, body: bytes, code: int, drain_ms: int) -> None:
-        """Flush the taps, queue `close` (the engine adds `totals`), send all, then a WebSocket Close with `code`.
+        """Flush the taps, queue `close`, send all, then a WebSocket Close with `code`.
 
-        `stream_closed` comes when the endpoint's Close has come, or 2 s after ours, or when `drain_ms` are over. Without a
-        connection it stays ready to be connected and drained.
+        The engine adds `totals` to `body`. `stream_closed` comes when the endpoint's Close has come, or 2
+        s after ours, or when `drain_ms` are over. Without a connection it stays ready to be connected and
+        drained.
         """
 
     def abort_stream(self, stream: int) -> None:
@@ -66,18 +78,25 @@ class Engine:
     def open_recording(self, call: int, spec: bytes) -> tuple[int, list[int]]:
         """Begin to record a call; `spec` is a `RecordingSpec`.
 
-        Returns the recording's handle and, for each of its streams in order, the RTP port that it is sent from (RTCP
-        is one above). Nothing is sent before `set_recording`; what is heard until then is kept, up to `early_ms`.
+        Returns the recording's handle and, for each of its streams in order, the RTP port that it is sent
+        from (RTCP is one above). Nothing is sent before `set_recording`; what is heard until then is
+        kept, up to `early_ms`.
 
         Raises:
             MediaError: `ports_exhausted`, `io`, `limit`, `bad_spec`, `unknown_handle` or `stopped`.
         """
 
     def set_recording(self, recording: int, target: bytes) -> None:
-        """Say what was agreed with the recorder; `target` is a `RecordingTarget`. Given again at each change."""
+        """Say what was agreed with the recorder.
+
+        `target` is a `RecordingTarget`. Given again at each change.
+        """
 
     def pause_recording(self, recording: int, on: bool, /) -> None:
-        """Send nothing more, at once, or go on; the streams' clocks run on. What is heard meanwhile is not kept."""
+        """Send nothing more, at once, or go on.
+
+        The streams' clocks run on. What is heard meanwhile is not kept.
+        """
 
     def query_recording(self, recording: int) -> None:
         """Ask for a `recording_stats` event."""
