@@ -39,7 +39,7 @@ def parse_yaml(data: bytes, file: str) -> Node:
     """
     text = _decode(data, file)
     try:
-        root = YAML(typ="safe", pure=True).compose(StringIO(text))
+        root = _composer().compose(StringIO(text))
     except MarkedYAMLError as error:
         raise ConfigError([_syntax_problem(error, file)]) from error
     except (YAMLError, ValueError, RecursionError) as error:
@@ -51,6 +51,13 @@ def parse_yaml(data: bytes, file: str) -> Node:
     if reader.problems:
         raise ConfigError(reader.problems)
     return node
+
+
+def _composer() -> YAML:
+    yaml = YAML(typ="safe", pure=True)
+    # An anchor may be set again (YAML 1.2 section 3.2.2.2): no reason to print a warning.
+    yaml.composer.warn_double_anchors = False
+    return yaml
 
 
 def _decode(data: bytes, file: str) -> str:

@@ -40,6 +40,11 @@ def test_every_double_key_is_told_with_its_path() -> None:
     assert [(line, column, key) for line, column, key, _ in found] == [(3, 12, "b[0].c"), (4, 1, "a")]
 
 
+def test_an_anchor_may_be_set_again() -> None:
+    # The library would warn on the operator's terminal; here a warning is an error.
+    assert values("[&a x, *a, &a y, *a]") == ["x", "x", "y", "y"]
+
+
 def test_what_is_no_text_or_no_yaml_is_told() -> None:
     assert messages(b"a: \xff\n")[0][:2] == (1, 4)
     assert "not YAML" in messages(b"a: [1\n")[0][3]
