@@ -122,6 +122,8 @@ def _listen(listener: ApiListener) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((str(listener.host), listener.port))
+        # At once: whoever reads `ready` may connect before the server's task has run.
+        sock.listen(CONNECTIONS_MAX)
         sock.setblocking(False)
     except OSError as error:
         sock.close()
