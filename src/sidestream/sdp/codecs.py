@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, NamedTuple
 
 
@@ -17,7 +19,7 @@ class CodecKey(NamedTuple):
     channels: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Codec:
     """One format of an audio description.
 
@@ -35,7 +37,7 @@ class Codec:
     payload_type: int
     fmtp: str | None = None
 
-    @property
+    @cached_property
     def key(self) -> CodecKey:
         """Identity of the codec on both legs."""
         return CodecKey(self.name.upper(), self.clock_rate, self.channels)
@@ -43,7 +45,7 @@ class Codec:
     @property
     def is_follower(self) -> bool:
         """Whether the format only accompanies another codec and can't carry a voice alone."""
-        return self.name.upper() in FOLLOWERS
+        return self.key.name in FOLLOWERS
 
     @property
     def rtpmap(self) -> str:
@@ -116,7 +118,7 @@ WIDE_EVENTS: Final = (
 KNOWN_NAMES: Final = frozenset(OFFERABLE)
 
 
-def matching(wanted: Codec, candidates: list[Codec]) -> Codec | None:
+def matching(wanted: Codec, candidates: Sequence[Codec]) -> Codec | None:
     """Find the candidate that means the same codec as `wanted`.
 
     A codec may be listed several times with other parameters (iLBC modes, AMR packings), so the same number

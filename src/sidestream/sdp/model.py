@@ -1,15 +1,16 @@
 """A session description as it was written (RFC 8866), with typed views on what offer/answer needs.
 
 The truth is the ordered list of lines: what isn't understood is kept, and an untouched description is
-serialized to the bytes it was parsed from. The typed properties read the lines; a changed description is a
-new one.
+serialized to the bytes it was parsed from. The typed properties read the lines, each one once; a changed
+description is a new one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final, NamedTuple
 
@@ -115,7 +116,7 @@ class Connection:
 
 
 _CACHED = 4096
-"""Hosts and blocks of lines whose meaning is remembered: peers write the same ones in call after call."""
+"""Hosts whose meaning is remembered: peers name the same ones in call after call."""
 
 
 @lru_cache(_CACHED)
@@ -147,29 +148,20 @@ class Origin:
         return replace(self, version=version)
 
 
-@lru_cache(_CACHED)
-def _words(value: str) -> tuple[str, ...]:
-    return tuple(value.split())
-
-
-@lru_cache(_CACHED)
-def _attributes(lines: tuple[Line, ...]) -> tuple[Attribute, ...]:
+def _attributes(lines: Iterable[Line]) -> tuple[Attribute, ...]:
     split = (line.value.partition(":") for line in lines if line.type == "a")
     return tuple(Attribute(name, value if colon else None) for name, colon, value in split)
 
 
-@lru_cache(_CACHED)
-def _direction(lines: tuple[Line, ...]) -> Direction | None:
-    found = [
-        _DIRECTIONS[each.name]
-        for each in _attributes(lines)
-        if each.name in _DIRECTIONS and each.value is None
-    ]
-    return found[0] if found else None
+def _direction(lines: Iterable[Line]) -> Direction | None:
+    return next((_DIRECTIONS[line.value] for line in lines if _says_direction(line)), None)
 
 
-@lru_cache(_CACHED)
-def _connection(lines: tuple[Line, ...]) -> Connection | None:
+def _says_direction(line: Line) -> bool:
+    return line.type == "a" and line.value in _DIRECTIONS
+
+
+def _connection(lines: Iterable[Line]) -> Connection | None:
     for line in lines:
         if line.type == "c":
             _, family, address = line.value.split()
@@ -178,7 +170,7 @@ def _connection(lines: tuple[Line, ...]) -> Connection | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MediaDescription:
     """One m-line and the lines below it.
 
@@ -191,52 +183,53 @@ class MediaDescription:
     lines: tuple[Line, ...]
     session_lines: tuple[Line, ...] = field(default=(), compare=False, repr=False)
 
+    @cached_property
     def _words(self) -> tuple[str, ...]:
-        return _words(self.lines[0].value)
+        return tuple(self.lines[0].value.split())
 
     @property
     def kind(self) -> str:
         """Media type: `audio`, `video`, `image`, ..."""
-        return self._words()[0].lower()
+        return self._words[0].lower()
 
-    @property
+    @cached_property
     def port(self) -> int:
         """RTP port; 0 refuses the stream (RFC 3264 section 6)."""
-        return int(self._words()[1].partition("/")[0])
+        return int(self._words[1].partition("/")[0])
 
     @property
     def port_count(self) -> int:
         """Number of consecutive port pairs, 1 but for layered codings."""
-        return int(self._words()[1].partition("/")[2] or "1")
+        return int(self._words[1].partition("/")[2] or "1")
 
     @property
     def protocol(self) -> str:
         """Transport protocol in upper case, such as `RTP/AVP`."""
-        return self._words()[2].upper()
+        return self._words[2].upper()
 
     @property
     def formats(self) -> tuple[str, ...]:
         """Formats in the order of preference; payload types where the protocol is RTP."""
-        return self._words()[3:]
+        return self._words[3:]
 
-    @property
+    @cached_property
     def attributes(self) -> tuple[Attribute, ...]:
         """The section's own attributes in their order."""
         return _attributes(self.lines)
 
     def attribute(self, name: str) -> str | None:
         """Value of the first attribute of that name in this section; an empty string when it has none."""
-        for attribute in _attributes(self.lines):
+        for attribute in self.attributes:
             if attribute.name == name:
                 return attribute.value or ""
         return None
 
-    @property
+    @cached_property
     def connection(self) -> Connection | None:
         """The section's connection, or else the session's."""
         return _connection(self.lines) or _connection(self.session_lines)
 
-    @property
+    @cached_property
     def declared_direction(self) -> Direction:
         """The direction written here or for the session, or else `sendrecv` (RFC 3264 section 5.1)."""
         return _direction(self.lines) or _direction(self.session_lines) or Direction.SENDRECV
@@ -267,17 +260,38 @@ class MediaDescription:
     @property
     def rtpmaps(self) -> dict[int, Codec]:
         """Formats that have a well-formed `rtpmap`, without their parameters, by payload type."""
-        return _rtpmaps(self.lines)
+        maps: dict[int, Codec] = {}
+        for attribute in self.attributes:
+            if attribute.name == "rtpmap" and (codec := _parse_rtpmap(attribute.value or "")):
+                maps.setdefault(codec.payload_type, codec)
+        return maps
 
     @property
     def fmtps(self) -> dict[int, str]:
         """Format parameters by payload type, as written."""
-        return _fmtps(self.lines)
+        parameters: dict[int, str] = {}
+        for attribute in self.attributes:
+            if attribute.name != "fmtp":
+                continue
+            number, _, value = (attribute.value or "").strip().partition(" ")
+            if _is_payload_type(number):
+                parameters.setdefault(int(number), value.strip())
+        return parameters
 
-    @property
-    def codecs(self) -> list[Codec]:
+    @cached_property
+    def codecs(self) -> tuple[Codec, ...]:
         """The formats known by `rtpmap` or static assignment, in order of preference."""
-        return list(_codecs(self.lines[1:], self.formats))
+        rtpmaps, fmtps = self.rtpmaps, self.fmtps
+        found: dict[int, Codec] = {}
+        for word in self.formats:
+            if not _is_payload_type(word) or int(word) in found:
+                continue
+            number = int(word)
+            named = rtpmaps.get(number)
+            key = CodecKey(named.name, named.clock_rate, named.channels) if named else STATIC.get(number)
+            if key:
+                found[number] = Codec(*key, number, fmtps.get(number))
+        return tuple(found.values())
 
     @property
     def label(self) -> str | None:
@@ -292,7 +306,7 @@ class MediaDescription:
             return int(word)
         return min(self.port + 1, 65535)
 
-    @property
+    @cached_property
     def is_usable_audio(self) -> bool:
         """Whether Sidestream can carry this section: unicast audio over plain RTP, not refused."""
         return self.kind == "audio" and self.port > 0 and self.protocol in PLAIN_RTP and self._is_reachable
@@ -303,7 +317,7 @@ class MediaDescription:
         return connection is not None and not connection.is_multicast and self.port_count == 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SessionDescription:
     """A whole session description.
 
@@ -316,10 +330,10 @@ class SessionDescription:
     media: tuple[MediaDescription, ...] = ()
 
     def __post_init__(self) -> None:
-        inherited = tuple(replace(media, session_lines=self.lines) for media in self.media)
+        inherited = tuple(MediaDescription(media.lines, self.lines) for media in self.media)
         object.__setattr__(self, "media", inherited)
 
-    @property
+    @cached_property
     def origin(self) -> Origin:
         """The `o=` line."""
         username, session_id, version, _, _, host = self._value("o").split()
@@ -330,22 +344,22 @@ class SessionDescription:
         """The `s=` line; `-` when there is none or it is empty (RFC 8866 section 5.3)."""
         return next((line.value for line in self.lines if line.type == "s" and line.value.strip()), "-")
 
-    @property
+    @cached_property
     def connection(self) -> Connection | None:
         """The session's connection."""
         return _connection(self.lines)
 
-    @property
+    @cached_property
     def attributes(self) -> tuple[Attribute, ...]:
         """The session's attributes in their order."""
         return _attributes(self.lines)
 
-    @property
+    @cached_property
     def audio_index(self) -> int | None:
         """Position of the first audio section that can be carried."""
         return next((index for index, media in enumerate(self.media) if media.is_usable_audio), None)
 
-    @property
+    @cached_property
     def audio(self) -> MediaDescription | None:
         """The first audio section that can be carried; None when there is none."""
         index = self.audio_index
@@ -358,38 +372,6 @@ class SessionDescription:
 
     def _value(self, letter: str) -> str:
         return next(line.value for line in self.lines if line.type == letter)
-
-
-def _rtpmaps(lines: tuple[Line, ...]) -> dict[int, Codec]:
-    maps: dict[int, Codec] = {}
-    for attribute in _attributes(lines):
-        if attribute.name == "rtpmap" and (codec := _parse_rtpmap(attribute.value or "")):
-            maps.setdefault(codec.payload_type, codec)
-    return maps
-
-
-def _fmtps(lines: tuple[Line, ...]) -> dict[int, str]:
-    parameters: dict[int, str] = {}
-    for attribute in _attributes(lines):
-        number, _, value = (attribute.value or "").strip().partition(" ")
-        if attribute.name == "fmtp" and _is_payload_type(number):
-            parameters.setdefault(int(number), value.strip())
-    return parameters
-
-
-@lru_cache(_CACHED)
-def _codecs(lines: tuple[Line, ...], formats: tuple[str, ...]) -> tuple[Codec, ...]:
-    rtpmaps, fmtps = _rtpmaps(lines), _fmtps(lines)
-    found: dict[int, Codec] = {}
-    for word in formats:
-        if not _is_payload_type(word) or int(word) in found:
-            continue
-        number = int(word)
-        named = rtpmaps.get(number)
-        key = CodecKey(named.name, named.clock_rate, named.channels) if named else STATIC.get(number)
-        if key:
-            found[number] = Codec(*key, number, fmtps.get(number))
-    return tuple(found.values())
 
 
 def _is_payload_type(word: str) -> bool:

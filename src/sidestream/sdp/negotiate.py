@@ -309,7 +309,7 @@ def _in_offerers_numbers(
     """
     unused, renamed = list(original), []
     for codec in answered:
-        was_relayed = matching(codec, list(relayed))
+        was_relayed = matching(codec, relayed)
         source = matching(was_relayed, unused) if was_relayed else None
         if source:
             unused.remove(source)

@@ -8,6 +8,8 @@ at the end, and missing `s=` and `t=` lines.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
 
@@ -27,6 +29,7 @@ MAX_FORMATS: Final = 128
 
 _SESSION_LETTERS: Final = frozenset("vosiuepcbtrzka")
 _MEDIA_LETTERS: Final = frozenset("micbka")
+_LETTERS: Final = _SESSION_LETTERS | _MEDIA_LETTERS
 _ORIGIN: Final = re.compile(r"\S+ \d{1,20} \d{1,20} IN IP[46] \S+")
 _MEDIA: Final = re.compile(r"[!-~]+ +\d{1,5}(/[1-9]\d{0,3})? +[!-~]+( +[!-~]+)+ *")
 _BANDWIDTH: Final = re.compile(r"[!-9;-~]+:\d{1,15}")
@@ -46,15 +49,19 @@ def parse(data: bytes) -> SessionDescription:
         SdpParseError: 400 when it is malformed, 413 when it passes a limit.
     """
     sections: list[list[Line]] = [[]]
+    letters = _SESSION_LETTERS
     for number, text in enumerate(_split(data), 1):
         line = _parse_line(text, number)
         if line.type == "m":
             sections.append([])
+            letters = _MEDIA_LETTERS
             if len(sections) - 1 > MAX_MEDIA:
                 raise SdpParseError(f"more than {MAX_MEDIA} media sections", line=number, sip_status=413)
-        elif line.type not in (_SESSION_LETTERS if len(sections) == 1 else _MEDIA_LETTERS):
+        elif line.type not in letters:
             raise SdpParseError(f"a {line.type}= line may not stand here", line=number)
-        _check_value(line, number)
+        check = _CHECKS.get(line.type)
+        if check is not None:
+            check(line.value, number)
         sections[-1].append(line)
     _check_session(sections[0])
     session = SessionDescription(
@@ -82,31 +89,38 @@ def _parse_line(text: str, number: int) -> Line:
         raise SdpParseError("not of the form <letter>=<value>", line=number)
     if "\0" in text or "\r" in text:
         raise SdpParseError("holds a NUL or a bare CR", line=number)
-    if text[0] not in _SESSION_LETTERS | _MEDIA_LETTERS:
+    if text[0] not in _LETTERS:
         raise SdpParseError(f"unknown line type {text[0]!r}", line=number)
     return Line(text[0], text[2:])
 
 
-def _check_value(line: Line, number: int) -> None:
-    match line.type:
-        case "v" if line.value.strip() != "0":
-            raise SdpParseError("v= must be 0", line=number)
-        case "o" if not _ORIGIN.fullmatch(line.value.rstrip()):
-            raise SdpParseError("o= must be <user> <id> <version> IN IP4|IP6 <address>", line=number)
-        case "c":
-            _check_connection(line.value, number)
-        case "b" if not _BANDWIDTH.fullmatch(line.value.strip()):
-            raise SdpParseError("b= must be <type>:<number>", line=number)
-        case "m":
-            _check_media(line.value, number)
-        case _:
-            pass
+def _check_version(value: str, number: int) -> None:
+    if value.strip() != "0":
+        raise SdpParseError("v= must be 0", line=number)
+
+
+def _check_origin(value: str, number: int) -> None:
+    if not _ORIGIN.fullmatch(value.rstrip()):
+        raise SdpParseError("o= must be <user> <id> <version> IN IP4|IP6 <address>", line=number)
+
+
+def _check_bandwidth(value: str, number: int) -> None:
+    if not _BANDWIDTH.fullmatch(value.strip()):
+        raise SdpParseError("b= must be <type>:<number>", line=number)
 
 
 def _check_connection(value: str, number: int) -> None:
+    fault = _connection_fault(value)
+    if fault is not None:
+        raise SdpParseError(fault, line=number)
+
+
+@lru_cache(1024)  # peers name the same addresses in call after call
+def _connection_fault(value: str) -> str | None:
+    """What is wrong with the value of a c= line."""
     words = value.split()
     if len(words) != 3 or words[0] != "IN" or words[1] not in {"IP4", "IP6"}:
-        raise SdpParseError("c= must be IN IP4|IP6 <address>", line=number)
+        return "c= must be IN IP4|IP6 <address>"
     host = words[2].partition("/")[0]
     numeric = ":" in host or host.replace(".", "").isdigit()
     try:
@@ -115,9 +129,10 @@ def _check_connection(value: str, number: int) -> None:
         elif numeric:
             IPv6Address(host)
         elif not _DOMAIN.fullmatch(host):
-            raise SdpParseError(f"c= names no address: {host!r}", line=number)
-    except AddressValueError as error:
-        raise SdpParseError(f"c= holds no {words[1]} address: {host!r}", line=number) from error
+            return f"c= names no address: {host!r}"
+    except AddressValueError:
+        return f"c= holds no {words[1]} address: {host!r}"
+    return None
 
 
 def _check_media(value: str, number: int) -> None:
@@ -128,6 +143,16 @@ def _check_media(value: str, number: int) -> None:
         raise SdpParseError(f"port {words[1]} is over 65535", line=number)
     if len(words) - 3 > MAX_FORMATS:
         raise SdpParseError(f"more than {MAX_FORMATS} formats", line=number, sip_status=413)
+
+
+_CHECKS: Final[Mapping[str, Callable[[str, int], None]]] = {
+    "v": _check_version,
+    "o": _check_origin,
+    "c": _check_connection,
+    "b": _check_bandwidth,
+    "m": _check_media,
+}
+"""How the value of a line is checked, by its letter; the others' may be anything."""
 
 
 def _check_session(lines: list[Line]) -> None:
