@@ -8,6 +8,7 @@ import socket
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -93,22 +94,29 @@ class Heard:
                 await self._news.wait()
         return self.told(kind)[count - 1]
 
-    def accounts_for(self, channel: int, said: list[bytes]) -> None:
+    def accounts_for(self, channel: int, said: list[bytes], part: slice = slice(None)) -> None:
         """Check that all that was said is there in order, or else told as a gap of silence.
 
         A phone that a busy machine held up by more than 100 ms finds the places of its frames filled.
+
+        Args:
+            channel: of the messages.
+            said: the frames as they are to be in the messages.
+            part: which bytes of a message are meant; all, unless it is interleaved.
         """
-        places = {payload: at for at, payload in self.media(channel).items()}
+        media = self.media(channel)
+        places = {payload[part]: at for at, payload in media.items()}
         arrived = [places[frame] for frame in said if frame in places]
         assert arrived, "nothing that was said has arrived"
         assert arrived == sorted(arrived), "what was said has lost its order"
         first, last = arrived[0], arrived[-1]
+        step = min(later - earlier for earlier, later in pairwise(sorted(media)))
         told = sum(
             min(gap["fromTimestamp"] + gap["samples"], last) - max(gap["fromTimestamp"], first)
-            for gap in self.gaps("silence", channel)
+            for gap in self.gaps("silence")
             if gap["fromTimestamp"] < last and gap["fromTimestamp"] + gap["samples"] > first
         )
-        lost = (len(said) - len(arrived)) * len(said[0])
+        lost = (len(said) - len(arrived)) * step
         assert lost <= told, f"{lost} samples are missing, and {told} were told as silence"
 
 

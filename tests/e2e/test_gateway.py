@@ -21,6 +21,7 @@ from interop.endpoint import Connection, endpoint
 from interop.harness import CARRIER_HOST, DESK_HOST, Gateway, Setup, free_port, gateway
 from sidestream.gateway.sip_options import ListenAddress
 from sidestream.tools.certificates import ensure_certificates
+from sidestream.tools.g711 import Law
 from sidestream.tools.phone import Phone, PhoneOptions
 from sidestream.tools.phone_call import PhoneCall
 
@@ -66,10 +67,11 @@ def heard(call: PhoneCall) -> list[bytes]:
 
 
 @contextlib.asynccontextmanager
-async def talk(site: Gateway) -> AsyncIterator[Talk]:
+async def talk(site: Gateway, law: Law = "PCMU") -> AsyncIterator[Talk]:
     listen = [ListenAddress("udp", CARRIER_HOST, site.carrier), ListenAddress("udp", DESK_HOST, site.desk)]
     phones = [
-        await Phone.open(PhoneOptions(one, user)) for one, user in zip(listen, ("+1", "+2"), strict=True)
+        await Phone.open(PhoneOptions(one, user, law=law))
+        for one, user in zip(listen, ("+1", "+2"), strict=True)
     ]
     try:
         caller = await phones[0].dial(f"sip:+15551234@127.0.0.1:{site.sip}", [("X-Queue", "gold")])
