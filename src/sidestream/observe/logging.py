@@ -6,11 +6,14 @@ SIP says is logged at `debug` only, without headers and bodies. Secrets are neve
 is masked, whatever it holds.
 """
 
+import json
 import logging
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, TextIO, cast
 
+import msgspec
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
@@ -67,10 +70,26 @@ def logger(**bound: object) -> Logger:
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Replace the value of every key that names a secret."""
     for key in event:
-        low = key.lower()
-        if any(word in low for word in _SECRET_KEYS):
+        if _names_secret(key):
             event[key] = MASK
     return event
+
+
+@lru_cache(1024)
+def _names_secret(key: str) -> bool:
+    low = key.lower()
+    return any(word in low for word in _SECRET_KEYS)
+
+
+def _to_json(event: EventDict, **_: object) -> str:
+    try:
+        return _encoder.encode(event).decode()
+    except UnicodeEncodeError:
+        # What SIP says may hold bytes of another character set, as surrogates.
+        return json.dumps(event, default=str)
+
+
+_encoder: Final = msgspec.json.Encoder(enc_hook=str)
 
 
 def _processors(form: str, *, colors: bool) -> list[Processor]:
@@ -84,5 +103,5 @@ def _processors(form: str, *, colors: bool) -> list[Processor]:
     return [
         *shared,
         structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(default=str),
+        structlog.processors.JSONRenderer(_to_json),
     ]

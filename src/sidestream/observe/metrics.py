@@ -31,9 +31,9 @@ class Kind(StrEnum):
     HISTOGRAM = "histogram"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Metric:
-    """One metric as it is declared, served and documented."""
+    """One metric as it is declared, served and documented; there is one of each."""
 
     name: str
     """With its unit, and `_total` on a counter."""
@@ -223,13 +223,17 @@ class Metrics(Collector):
             for metric in kept
             if metric.kind is Kind.HISTOGRAM
         }
+        self._labelled: dict[tuple[Metric, LabelValues], Counter] = {}
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
     def count(self, metric: Metric, *labels: str, by: float = 1) -> None:
         """Add to a counter; `labels` are values in the declared order."""
-        counter = self._counters[metric]
-        (counter.labels(*labels) if metric.labels else counter).inc(by)
+        known = self._labelled.get((metric, labels))
+        if known is None:
+            counter = self._counters[metric]
+            known = self._labelled[metric, labels] = counter.labels(*labels) if metric.labels else counter
+        known.inc(by)
 
     def observe(self, metric: Metric, value: float) -> None:
         """Put a value into a histogram."""

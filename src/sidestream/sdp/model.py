@@ -115,8 +115,8 @@ class Connection:
         return _is_multicast(self.host)
 
 
-_CACHED = 4096
-"""Hosts whose meaning is remembered: peers name the same ones in call after call."""
+_CACHED = 1024
+"""Hosts and codecs whose meaning is remembered: peers name the same ones in call after call."""
 
 
 @lru_cache(_CACHED)
@@ -289,8 +289,11 @@ class MediaDescription:
             number = int(word)
             named = rtpmaps.get(number)
             key = CodecKey(named.name, named.clock_rate, named.channels) if named else STATIC.get(number)
-            if key:
-                found[number] = Codec(*key, number, fmtps.get(number))
+            fmtp = fmtps.get(number)
+            if named is not None and fmtp is None:
+                found[number] = named
+            elif key:
+                found[number] = Codec(*key, number, fmtp)
         return tuple(found.values())
 
     @property
@@ -378,6 +381,7 @@ def _is_payload_type(word: str) -> bool:
     return word.isascii() and word.isdigit() and len(word) <= 3 and int(word) <= 127
 
 
+@lru_cache(_CACHED)
 def _parse_rtpmap(value: str) -> Codec | None:
     """Read `<pt> <name>/<clock>[/<channels>]`; None when malformed, which makes the format unknown."""
     number, _, encoding = value.strip().partition(" ")

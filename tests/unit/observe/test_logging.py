@@ -1,6 +1,7 @@
 import io
 import json
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 
 import pytest
 import structlog
@@ -33,6 +34,15 @@ def test_json_is_one_line_for_each_event_with_what_is_bound() -> None:
         "info",
     )
     assert (second["level"], second["status"]) == ("warning", 503)
+
+
+def test_values_that_json_cannot_say_are_written_as_text() -> None:
+    output = lines({"SIDESTREAM_LOG": "json"})
+    logger().info("odd", name="caf\udce9", host=IPv4Address("192.0.2.1"), error=ValueError("no"))
+    logger().info("odd", host=IPv4Address("192.0.2.1"), ratio=float("inf"))
+    first, second = (json.loads(line) for line in output.getvalue().splitlines())
+    assert (first["name"], first["host"], first["error"]) == ("caf\udce9", "192.0.2.1", "no")
+    assert second["host"] == "192.0.2.1"
 
 
 def test_exceptions_stay_within_their_line() -> None:
