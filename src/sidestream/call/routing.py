@@ -121,6 +121,8 @@ def order_peers(peers: Sequence[PeerHop], randomness: Randomness) -> tuple[PeerH
 
     A peer of weight 0 comes first only when no other of its priority is left.
     """
+    if len(peers) < 2:
+        return tuple(peers)
     ordered: list[PeerHop] = []
     for priority in sorted({peer.priority for peer in peers}):
         group = [peer for peer in peers if peer.priority == priority]

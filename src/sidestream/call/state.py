@@ -9,6 +9,8 @@ from sidestream.errors import StateError
 class CallState(Enum):
     """Where a call stands."""
 
+    __hash__ = object.__hash__  # an enum's own is written in Python
+
     NEW = "new"
     """Made, and nothing sent yet."""
     CALLING = "calling"
@@ -38,6 +40,8 @@ CALL_MOVES: Final[dict[CallState, frozenset[CallState]]] = {
 
 class LegPhase(Enum):
     """Where one leg stands."""
+
+    __hash__ = object.__hash__  # an enum's own is written in Python
 
     IDLE = "idle"
     """No INVITE yet, or the last peer was given up."""

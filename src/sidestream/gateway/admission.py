@@ -97,12 +97,19 @@ class Admission:
     ) -> None:
         self._limits = configuration.node.limits
         self._bucket = TokenBucket(self._limits.calls_per_second, now)
-        self._randomness = randomness or random.SystemRandom()
+        self._randomness = randomness or random.Random()  # noqa: S311 - spreads calls, keeps no secret
         self._accounts = {account.name: account for account in configuration.accounts}
         self._routes = {account.name: _routes_of(account) for account in configuration.accounts}
         self._sources = {
             (account.name, service.name): _with_peers(
                 TrunkSources(service.name, account.name, service.trunk.match), service.trunk.peers, ()
+            )
+            for account, service in configuration.services()
+            if service.trunk is not None
+        }
+        self._peers = {
+            (account.name, service.name): tuple(
+                PeerHop(str(peer.uri), (), peer.priority, peer.weight) for peer in service.trunk.peers
             )
             for account, service in configuration.services()
             if service.trunk is not None
@@ -175,8 +182,7 @@ class Admission:
         self.calls += 1
         for service in (caller, callee):
             self._by_trunk[account.name, service.name] += 1
-        wanted = callee.trunk.peers if callee.trunk else ()
-        peers = [PeerHop(str(peer.uri), (), peer.priority, peer.weight) for peer in wanted]
+        peers = self._peers[account.name, callee.name]
         return Admitted(
             account=account, caller=caller, callee=callee, peers=order_peers(peers, self._randomness)
         )

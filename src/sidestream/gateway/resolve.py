@@ -102,6 +102,7 @@ class Resolver:
         self._limits = limits or ResolverLimits()
         self._now = clock.monotonic
         self._tasks = TaskOwner("resolver")
+        self._targets: dict[str, _Target] = {}
         self._answers: dict[str, tuple[float, tuple[str, ...]]] = {}
         self._lookups: dict[str, asyncio.Task[None]] = {}
 
@@ -135,6 +136,15 @@ class Resolver:
         await self._tasks.close()
 
     def _target(self, uri: str) -> _Target:
+        target = self._targets.get(uri)
+        if target is None:
+            target = self._read(uri)
+            if len(self._targets) >= self._limits.names:
+                self._targets.clear()
+            self._targets[uri] = target
+        return target
+
+    def _read(self, uri: str) -> _Target:
         try:
             parsed = SipUri.parse(uri)
         except ParseError as error:

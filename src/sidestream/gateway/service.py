@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import os
-import random
 import resource
 import signal
 import sys
@@ -112,7 +111,7 @@ class Gateway:
         self._configuration = configuration
         self._tasks = TaskOwner("gateway")
         self._metrics = Metrics()
-        self._admission = Admission(configuration, time.monotonic(), random.SystemRandom())
+        self._admission = Admission(configuration, time.monotonic())
         self._names = Names()
         self._journal = Journal(node.database.parent / JOURNAL_DIRECTORY)
         self._media: Media | None = None

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
 
+from sidestream.gateway.ids import new_token
 from sidestream.gateway.resolve import ResolveError, Resolver
 from sidestream.gateway.sip_addresses import OwnAddresses
 from sidestream.gateway.sip_connections import Connections
@@ -32,7 +32,7 @@ _DRAIN_STEP_S = 0.005
 
 def new_branch() -> str:
     """A branch that is unique across space and time (RFC 3261 §8.1.1.7)."""
-    return MAGIC_COOKIE + secrets.token_hex(10)
+    return MAGIC_COOKIE + new_token()
 
 
 class SipStack:

@@ -27,6 +27,21 @@ def test_records_are_written_in_order_and_all_before_the_close(tmp_path: Path) -
     assert (journal.counts.written, journal.waiting) == (500, 0)
 
 
+def test_records_that_come_together_are_written_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, writes = os.fdatasync, []
+    monkeypatch.setattr(module, "GATHER_S", 5.0)
+    monkeypatch.setattr(os, "fdatasync", lambda file: (writes.append(file), sync(file)))
+    journal = Journal(tmp_path)
+    journal.open()
+    for number in range(100):
+        journal.append(record(number))
+    assert journal.close()  # which does not wait for more
+    assert len(writes) == 1
+    assert [one["n"] for one in records(tmp_path)] == list(range(100))
+
+
 def test_a_new_process_goes_on_in_the_same_file(tmp_path: Path) -> None:
     for number in range(3):
         journal = Journal(tmp_path)
