@@ -30,9 +30,9 @@ def test_records_are_written_in_order_and_all_before_the_close(tmp_path: Path) -
 def test_records_that_come_together_are_written_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sync, writes = os.fdatasync, []
+    sync, writes = os.fdatasync, list[None]()
     monkeypatch.setattr(module, "GATHER_S", 5.0)
-    monkeypatch.setattr(os, "fdatasync", lambda file: (writes.append(file), sync(file)))
+    monkeypatch.setattr(os, "fdatasync", lambda file: writes.append(sync(file)))
     journal = Journal(tmp_path)
     journal.open()
     for number in range(100):
