@@ -44,5 +44,8 @@ bench: setup ## measure signalling and media; results in benchmarks/results/
 	$(VENV)/python benchmarks/signalling.py
 	$(VENV)/python benchmarks/run.py
 
+fuzz: setup ## fuzz every parser and machine, SECONDS=300 each; findings in build/fuzz/
+	@$(VENV)/python scripts/fuzz.py --seconds $(or $(SECONDS),300) $(TARGETS)
+
 clean: ## remove what was built
 	rm -rf .venv .tools target demo-output build
