@@ -261,22 +261,27 @@ impl StreamTap {
         self.deliver_gaps(sink);
     }
 
+    /// The earliest frame goes first, so that channels which have much to tell at once do not part.
     fn deliver_separate(&mut self, sink: &mut impl TapSink) {
         let samples = self.spec.frame_samples() as u32;
-        for (channel, spec) in self.channels.iter_mut().zip(&self.spec.channels) {
-            while channel.track.has_frame() {
-                channel.chunks += 1;
-                sink.media(Frame {
-                    channel: spec.channel,
-                    participant: &spec.participant,
-                    chunk: channel.chunks,
-                    timestamp: channel.track.front(),
-                    payload: channel.track.frame(),
-                    samples,
-                    silence_samples: silence_of(&channel.track),
-                });
-                channel.track.advance();
-            }
+        loop {
+            let ready = self.channels.iter_mut().zip(&self.spec.channels);
+            let ready = ready.filter(|(channel, _)| channel.track.has_frame());
+            let Some((channel, spec)) = ready.min_by_key(|(channel, _)| channel.track.front())
+            else {
+                return;
+            };
+            channel.chunks += 1;
+            sink.media(Frame {
+                channel: spec.channel,
+                participant: &spec.participant,
+                chunk: channel.chunks,
+                timestamp: channel.track.front(),
+                payload: channel.track.frame(),
+                samples,
+                silence_samples: silence_of(&channel.track),
+            });
+            channel.track.advance();
         }
     }
 

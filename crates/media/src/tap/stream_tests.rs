@@ -192,6 +192,20 @@ fn separate_frames_are_the_payloads_bit_for_bit() {
 }
 
 #[test]
+fn channels_that_have_much_to_tell_at_once_take_turns() {
+    let mut bench = Bench::pcmu(Layout::Separate);
+    bench.speak(0..10);
+    bench.tick(30 * FRAME);
+    bench.flush(35 * FRAME);
+    assert_eq!(bench.told.frames[0].len(), 35);
+    assert_eq!(
+        bench.told.participants.len(),
+        70,
+        "one was told for longer than a frame"
+    );
+}
+
+#[test]
 fn interleaved_frames_hold_both_channels_sample_by_sample() {
     let mut bench = Bench::pcmu(Layout::Interleaved);
     bench.speak(0..10);

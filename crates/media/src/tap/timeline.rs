@@ -158,7 +158,12 @@ impl Timeline {
                 to = next as u64 / frame * frame;
             }
         }
-        self.fill(to, self.idle_cause(), sink);
+        let cause = if self.misses_one() {
+            Cause::Loss
+        } else {
+            self.idle_cause()
+        };
+        self.fill(to, cause, sink);
     }
 
     /// Fills with silence up to `target`, whatever is held.
@@ -316,6 +321,13 @@ impl Timeline {
         let here = self.position_at(now) as i64;
         let ahead = position - here;
         ahead > self.samples(MAX_AHEAD) as i64 && ahead < self.samples(FAR) as i64
+    }
+
+    /// Whether a packet is waited for that a later one has overtaken: its silence is not the sender's.
+    fn misses_one(&self) -> bool {
+        let expected = self.source.as_ref().map(|source| source.expected);
+        let first = self.held.first().map(|(number, _)| number);
+        matches!((first, expected), (Some(first), Some(expected)) if first > expected)
     }
 
     fn next_held_position(&self) -> Option<i64> {

@@ -200,6 +200,22 @@ fn a_missing_packet_is_filled_to_the_sample_once_the_window_has_passed() {
 }
 
 #[test]
+fn a_missing_packet_that_the_wall_clock_fills_is_lost_all_the_same() {
+    let mut bench = Bench::new();
+    bench.steady(0..3);
+    // Number 3 never comes; 4 is late, and its window would last longer than the channel may lag.
+    let late = 4 * FRAME + 50 * MILLISECOND;
+    bench.push(4, 4 * 160, late);
+    let full = bench.timeline.due();
+    assert!(full < late + 60 * MILLISECOND);
+    bench.tick(full);
+    assert_eq!(bench.told.silence, [(480, 160, Cause::Loss)]);
+    assert_eq!(bench.told.audio.len(), 480);
+    bench.tick(late + 60 * MILLISECOND);
+    assert_eq!(bench.told.audio.len(), 640);
+}
+
+#[test]
 fn a_pause_in_the_timestamps_without_loss_is_silence_and_needs_no_waiting() {
     let mut bench = Bench::new();
     bench.steady(0..2);
