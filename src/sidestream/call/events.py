@@ -24,6 +24,8 @@ class HangUpBy(StrEnum):
 class TimerName(StrEnum):
     """The timers of a call; each is armed at most once at a time."""
 
+    __hash__ = str.__hash__  # an enum's own is written in Python
+
     RING = "ring"
     """A peer has been tried for long enough."""
     MAX_DURATION = "max-duration"

@@ -6,6 +6,8 @@ from enum import StrEnum
 class Side(StrEnum):
     """One side of a call; the value is the name the media engine uses for the leg."""
 
+    __hash__ = str.__hash__  # an enum's own is written in Python
+
     A = "a"
     """The caller's leg: we are the user agent server of its INVITE."""
     B = "b"

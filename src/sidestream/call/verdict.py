@@ -41,6 +41,8 @@ class EndedBy(StrEnum):
 class Slug(StrEnum):
     """Every way a call can end."""
 
+    __hash__ = str.__hash__  # an enum's own is written in Python
+
     CALLER_HUNG_UP = "caller-hung-up"
     CALLEE_HUNG_UP = "callee-hung-up"
     HUNG_UP_BY_OPERATOR = "hung-up-by-operator"

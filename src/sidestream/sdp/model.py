@@ -26,6 +26,8 @@ UNSPECIFIED: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- read from pee
 class Direction(Enum):
     """The direction attribute of a stream, as its sender sees it (RFC 3264 section 5.1)."""
 
+    __hash__ = object.__hash__  # an enum's own is written in Python
+
     SENDRECV = "sendrecv"
     SENDONLY = "sendonly"
     RECVONLY = "recvonly"

@@ -22,6 +22,8 @@ from sidestream.sdp.negotiate import NegotiatedCodec, leg_codecs
 class State(Enum):
     """Where a leg stands between offer and answer."""
 
+    __hash__ = object.__hash__  # an enum's own is written in Python
+
     STABLE = "stable"
     HAVE_LOCAL_OFFER = "have-local-offer"
     HAVE_REMOTE_OFFER = "have-remote-offer"
@@ -29,6 +31,8 @@ class State(Enum):
 
 class Move(Enum):
     """What can happen to the exchange."""
+
+    __hash__ = object.__hash__  # an enum's own is written in Python
 
     SEND_OFFER = "send offer"
     SEND_ANSWER = "send answer"
