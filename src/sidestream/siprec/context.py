@@ -33,7 +33,7 @@ from sidestream.siprec.commands import (
 from sidestream.siprec.events import TimerName
 from sidestream.siprec.ledger import Ledger, View
 from sidestream.siprec.metadata import DataMode
-from sidestream.siprec.offer import OfferBook, Reading, StreamResult, StreamSource
+from sidestream.siprec.offer import OfferBook, Reading, StreamResult, StreamSource, StreamState
 from sidestream.siprec.profile import NOTHING_LEARNED, Server, ServerMemory
 from sidestream.siprec.session_timer import SessionTimer
 from sidestream.siprec.verdicts import SessionVerdict
@@ -438,6 +438,8 @@ class Context:
         self.reading = reading
         if not self.paused:
             self.active = reading
+            refused = (each.label for each in reading.streams if each.state is StreamState.REFUSED)
+            self.book.refused = frozenset(refused)
         wanted = {} if self.paused else {stream.label: stream for stream in reading.accepted}
         stopping = tuple(label for label in self.flowing if label not in wanted)
         starting = tuple(each for label, each in wanted.items() if self.flowing.get(label) != each)

@@ -21,7 +21,8 @@ from sidestream.sdp.model import (
     Origin,
     SessionDescription,
 )
-from sidestream.sdp.negotiate import MediaAddress, NegotiatedCodec, leg_codecs, refused, remote_address
+from sidestream.sdp.negotiate import MediaAddress, NegotiatedCodec, leg_codecs, remote_address
+from sidestream.sdp.negotiate import refused as refused_section
 
 FALLBACKS: Final = ("PCMA", "PCMU")
 """What every recorder can take, and what the engine can make of what it decodes."""
@@ -127,11 +128,13 @@ class OfferBook:
         origin: our `o=` line; its version counts the changes.
         last: the newest description that we sent.
         plain: whether only the fall-back codecs are offered, without telephone-event.
+        refused: labels of streams that the recorder refused: they keep port 0 until they have another codec.
     """
 
     origin: Origin
     last: SessionDescription | None = None
     plain: bool = False
+    refused: frozenset[str] = frozenset()
     _numbers: dict[int, tuple[CodecKey, str | None]] = field(default_factory=dict)
 
     def offer(self, sources: Sequence[StreamSource], direction: Direction) -> SessionDescription:
@@ -159,7 +162,7 @@ class OfferBook:
         for index, section in enumerate(theirs.media):
             result = reading.streams[index] if index < len(sources) else None
             if result is None or result.state is StreamState.REFUSED:
-                sections.append(refused(section))
+                sections.append(refused_section(section))
                 continue
             direction = Direction.SENDONLY if result.state is StreamState.ACCEPTED else Direction.INACTIVE
             codecs = _known(section, sources[index])
@@ -181,7 +184,7 @@ class OfferBook:
             return False
         said = [{codec.key for codec in section.codecs} for section in sections]
         return all(
-            {codec.key for codec in self._codecs(source)} <= keys
+            source.label in self.refused or {codec.key for codec in self._codecs(source)} <= keys
             for source, keys in zip(sources, said, strict=True)
         )
 
@@ -190,7 +193,7 @@ class OfferBook:
 
     def _section(self, source: StreamSource, direction: Direction) -> MediaDescription:
         numbered = [self._numbered(codec) for codec in self._codecs(source)]
-        return _write(source, numbered, direction)
+        return _write(source, numbered, direction, refused=source.label in self.refused)
 
     def _numbered(self, codec: Codec) -> Codec:
         """Give a codec the number it had, or its own, or a free one: a number never changes its meaning."""
@@ -282,7 +285,7 @@ def _read_section(
     ours: MediaDescription, theirs: MediaDescription | None, answer: SessionDescription, notes: list[Note]
 ) -> StreamResult:
     label = ours.label or ""
-    if theirs is None or theirs.port == 0:
+    if ours.port == 0 or theirs is None or theirs.port == 0:
         return StreamResult(label, StreamState.REFUSED)
     if theirs.label is None:
         notes.append(Note.NO_LABEL)
@@ -381,9 +384,11 @@ def _known(section: MediaDescription, source: StreamSource) -> list[Codec]:
     return [theirs[codec.key] for codec in offered_codecs(source) if codec.key in theirs]
 
 
-def _write(source: StreamSource, codecs: Sequence[Codec], direction: Direction) -> MediaDescription:
+def _write(
+    source: StreamSource, codecs: Sequence[Codec], direction: Direction, *, refused: bool = False
+) -> MediaDescription:
     formats = " ".join(str(codec.payload_type) for codec in codecs)
-    lines = [Line("m", f"audio {source.local.rtp_port} RTP/AVP {formats or '0'}")]
+    lines = [Line("m", f"audio {0 if refused else source.local.rtp_port} RTP/AVP {formats or '0'}")]
     for codec in codecs:
         lines.append(Line("a", f"rtpmap:{codec.rtpmap}"))
         if codec.fmtp is not None:

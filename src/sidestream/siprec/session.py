@@ -1,8 +1,8 @@
 """One recording session, from its INVITE to its verdict: the table and its dispatch (RFC 7866).
 
 A session lives beside the call and never inside it: it is told of the call by its ledger, and nothing that
-happens to it can reach the call except through what its recording decides. What is done about each event stands
-in the module of its subject:
+happens to it can reach the call except through what its recording decides. What is done about each event
+stands in the module of its subject:
 
 ===============  =========================================================================
 `establishing`   the first INVITE and its answers: what is tried again, what is given up
@@ -23,6 +23,7 @@ Invariants, whatever the order and content of events:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import assert_never
 
 from sidestream.siprec.asked import acknowledged, request_arrived
@@ -57,12 +58,14 @@ from sidestream.siprec.events import (
     SessionEvent,
     SnapshotDue,
     StopAsked,
+    StreamCodec,
     TimerFired,
     TimerName,
     WideEvent,
 )
 from sidestream.siprec.leaving import bye_answered, finish, leave, lose
 from sidestream.siprec.ledger import Ledger
+from sidestream.siprec.offer import StreamSource
 from sidestream.siprec.verdicts import Cause, SessionSlug, SessionVerdict
 
 
@@ -183,7 +186,8 @@ def _dispatch(ctx: Context, event: SessionEvent | WideEvent) -> None:  # noqa: C
         case PauseAsked():
             pause(ctx)
         case ResumeAsked():
-            resume(ctx)
+            if not ctx.ending:
+                resume(ctx)
         case StopAsked():
             ctx.stopped_at = ctx.stopped_at or ctx.setup.clock.at(ctx.now)
             _end(ctx)
@@ -271,12 +275,18 @@ def _suspect(ctx: Context) -> None:
 def _codecs(ctx: Context, event: CodecsChanged) -> None:
     """A participant sends in another codec: choose anew among what was agreed, or offer anew."""
     changed = {each.label: each for each in event.codecs}
+    ctx.book.refused -= {source.label for source in ctx.sources if _is_other(source, changed)}
     ctx.sources = tuple(
         source if source.label not in changed else changed[source.label].within(source)
         for source in ctx.sources
     )
     fit_codecs(ctx)
     advance(ctx)
+
+
+def _is_other(source: StreamSource, changed: Mapping[str, StreamCodec]) -> bool:
+    change = changed.get(source.label)
+    return change is not None and change.codec != source.codec
 
 
 def _end(ctx: Context) -> None:
