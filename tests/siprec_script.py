@@ -35,7 +35,9 @@ SERVER = "sip:rec@127.0.0.9:5070;transport=tcp"
 T = TypeVar("T")
 
 
-def sources(codec: Codec | None = PCMA, event: Codec | None = EVENT, port: int = 40000) -> tuple[StreamSource, ...]:
+def sources(
+    codec: Codec | None = PCMA, event: Codec | None = EVENT, port: int = 40000
+) -> tuple[StreamSource, ...]:
     """The two streams of a call."""
     return tuple(
         StreamSource(label, MediaAddress("127.0.0.1", port + 2 * index, port + 2 * index + 1), codec, event)

@@ -381,7 +381,8 @@ def _fallbacks(source: StreamSource) -> list[Codec]:
 def _known(section: MediaDescription, source: StreamSource) -> list[Codec]:
     """The codecs of the recorder's section that a stream can be sent in: our order, its numbers."""
     theirs = {codec.key: codec for codec in reversed(section.codecs)}
-    return [theirs[codec.key] for codec in offered_codecs(source) if codec.key in theirs]
+    ours = (codec for codec in offered_codecs(source) if codec.key in theirs)
+    return [replace(codec, payload_type=theirs[codec.key].payload_type) for codec in ours]
 
 
 def _write(

@@ -35,7 +35,9 @@ def test_both_parts_are_made_and_read_back(kind: MetadataType) -> None:
     assert (read.description, read.metadata) == (described(SDP), XML)
     # The line end before a boundary is the boundary's: SDP keeps its own (RFC 2046 section 5.1.1).
     assert b"RTP/AVP 8\r\n\r\n--" in request.body
-    assert f"Content-Type: {kind.value}\r\nContent-Disposition: recording-session\r\n".encode() in request.body
+    assert (
+        f"Content-Type: {kind.value}\r\nContent-Disposition: recording-session\r\n".encode() in request.body
+    )
 
 
 def test_one_part_needs_no_container() -> None:

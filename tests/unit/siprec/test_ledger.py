@@ -16,9 +16,7 @@ LABELS = {"1", "2"}
 
 def streams_of(book: Ledger, side: str) -> ParticipantStream:
     identity = book.participant_id("a" if side == "a" else "b")
-    (found,) = [
-        each for each in book.document(VIEW).participant_streams if each.participant_id == identity
-    ]
+    (found,) = [each for each in book.document(VIEW).participant_streams if each.participant_id == identity]
     return found
 
 
@@ -30,7 +28,10 @@ def test_the_first_document_shows_both_parties_and_their_streams() -> None:
     document = ledger().document(VIEW)
     assert document.mode is DataMode.COMPLETE
     caller, callee = document.participants
-    assert (caller.names[0].aor, callee.names[0].aor) == ("sip:+3225550100@carrier.example", "sip:200@pbx.example")
+    assert (caller.names[0].aor, callee.names[0].aor) == (
+        "sip:+3225550100@carrier.example",
+        "sip:200@pbx.example",
+    )
     assert caller.names[0].name is not None
     assert caller.names[0].name.text == "Alice"
     assert callee.names[0].name is None
@@ -76,7 +77,9 @@ def test_ids_stay_the_same_over_every_change_and_differ_between_calls() -> None:
         ("b", False, {"a": (False, False), "b": (False, False)}),
     ],
 )
-def test_hold_is_shown_for_each_direction(holder: str, sends: bool, shown: dict[str, tuple[bool, bool]]) -> None:
+def test_hold_is_shown_for_each_direction(
+    holder: str, sends: bool, shown: dict[str, tuple[bool, bool]]
+) -> None:
     book = ledger()
     book.held("a" if holder == "a" else "b", sends=sends)
     assert directions(book) == shown
@@ -135,7 +138,10 @@ def test_the_end_is_shown_everywhere() -> None:
 
 def test_a_recording_that_is_stopped_leaves_the_call_going() -> None:
     document = ledger().document(View(associated_at=at(2), disassociated_at=at(9)))
-    assert (document.session_recordings[0].associate_time, document.session_recordings[0].disassociate_time) == (
+    assert (
+        document.session_recordings[0].associate_time,
+        document.session_recordings[0].disassociate_time,
+    ) == (
         at(2),
         at(9),
     )
@@ -214,7 +220,9 @@ def _happen(dice: random.Random, book: Ledger, step: int) -> None:
         case 2:
             book.resumed("a" if side == "a" else "b")
         case 3:
-            book.party_updated("a" if side == "a" else "b", Party(f"sip:{step}@x", dice.choice(("", "É & <b>"))))
+            book.party_updated(
+                "a" if side == "a" else "b", Party(f"sip:{step}@x", dice.choice(("", "É & <b>")))
+            )
         case 4:
             book.party_replaced("a" if side == "a" else "b", Party(f"sip:{step}@y"), at_step)
         case 5:

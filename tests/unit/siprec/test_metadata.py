@@ -29,7 +29,14 @@ def test_an_id_is_24_characters_of_16_octets_and_a_random_uuid() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "inbound", "urn:uuid:4711", "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "AAECAwQFRgeICQoLDA0ODx==", ONE + "\n"],
+    [
+        "",
+        "inbound",
+        "urn:uuid:4711",
+        "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+        "AAECAwQFRgeICQoLDA0ODx==",
+        ONE + "\n",
+    ],
 )
 def test_what_field_recorders_have_seen_as_ids_is_none(text: str) -> None:
     assert not is_id(text)

@@ -103,8 +103,16 @@ def test_a_document_of_ours_that_the_rfc_forbids_is_not_written(document: Record
         (text_of("<datamode>whole</datamode>"), "neither complete nor partial"),
         (text_of("words"), "text between"),
         (text_of('<group group_id="inbound"/>'), "16 octets"),
-        (text_of(f'<group group_id="{G}"><associate-time>2024-01-21T16:24:58+0000</associate-time></group>'), "zone"),
-        (text_of(f'<group group_id="{G}"><associate-time>2024-01-21T16:24:58</associate-time></group>'), "zone"),
+        (
+            text_of(
+                f'<group group_id="{G}"><associate-time>2024-01-21T16:24:58+0000</associate-time></group>'
+            ),
+            "zone",
+        ),
+        (
+            text_of(f'<group group_id="{G}"><associate-time>2024-01-21T16:24:58</associate-time></group>'),
+            "zone",
+        ),
         (text_of(f'<stream stream_id="{X}"/><group group_id="{G}"/>'), "may not stand there"),
         (text_of(f'<participant participant_id="{P}"/>'), "no nameID"),
         (text_of(f'<session session_id="{S}"><reason>x</reason></session>'), "lacks its cause"),
@@ -117,7 +125,7 @@ def test_a_document_of_ours_that_the_rfc_forbids_is_not_written(document: Record
             "may not stand there",
         ),
         (text_of(f'<stream stream_id="{X}" id="1"/>'), "no attribute"),
-        (text_of('<stream/>'), "lacks its stream_id"),
+        (text_of("<stream/>"), "lacks its stream_id"),
         (text_of(f'<stream stream_id="{X}"><label><b/></label></stream>'), "elements where text"),
         (text_of("<x xmlns=''/>"), "may not stand there"),
     ],
@@ -144,7 +152,9 @@ def test_every_bound_is_held(data: bytes) -> None:
 
 
 def test_no_file_and_no_network_is_ever_read(tmp_path: object) -> None:
-    evil = f'<?xml version="1.0"?><!DOCTYPE r SYSTEM "file://{tmp_path}/x.dtd"><recording xmlns="{NAMESPACE}"/>'
+    evil = (
+        f'<?xml version="1.0"?><!DOCTYPE r SYSTEM "file://{tmp_path}/x.dtd"><recording xmlns="{NAMESPACE}"/>'
+    )
     with pytest.raises(MetadataError, match="document type"):
         parse(evil.encode())
     included = text_of('<i:include xmlns:i="http://www.w3.org/2001/XInclude" href="file:///etc/hostname"/>')
