@@ -130,7 +130,7 @@ def _send(ctx: Context, task: Task, method: str) -> None:
         return
     offer, document = _contents(ctx, task, method)
     put_body(request, ctx.body(offer, document, method))
-    _dispatch(ctx, Pending(0, task, request, offer, ctx.ledger.revision, ctx.paused))
+    _dispatch(ctx, Pending(0, task, request, offer, ctx.ledger.revision, ctx.paused, ctx.snapshot_due))
     if document is not None:
         ctx.tried = ctx.ledger.revision
     if task is Task.OFFER:
@@ -186,7 +186,7 @@ def _taken(ctx: Context, pending: Pending, request_id: int, response: Response) 
         ctx.acknowledge(request_id, response, dialog, pending.request.cseq.number)
     if pending.task in {Task.OFFER, Task.METADATA}:
         ctx.told = max(ctx.told, pending.revision)
-        ctx.snapshot_due = False
+        ctx.snapshot_due = ctx.snapshot_due and not pending.snapshot
     if pending.offer is not None:
         ctx.confirmed_paused = pending.paused
         _take_answer(ctx, pending.offer, response)
@@ -320,7 +320,7 @@ def _as_it_was(ctx: Context, pending: Pending, response: Response) -> None:
     if pending.task is Task.OFFER:
         ctx.report(PauseNotSignalled(pending.paused, response.status))
     if pending.task in {Task.OFFER, Task.METADATA}:
-        ctx.snapshot_due = False
+        ctx.snapshot_due = ctx.snapshot_due and not pending.snapshot
         ctx.report(DocumentRefused(pending.request.method, response.status, words_of(response)))
     if pending.task is Task.REFRESH:
         ctx.refresh_due = False

@@ -218,6 +218,8 @@ class Pending:
     revision: int
     """Of the ledger, as told by it."""
     paused: bool
+    snapshot: bool = False
+    """Whether it answers a snapshot request: one that came later is not served by it."""
     challenged: bool = False
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from sidestream.sip.message import Request, Response
+from sidestream.siprec.body import MetadataType
 from sidestream.siprec.commands import (
     AttemptFailed,
     Cancel,
@@ -212,9 +213,6 @@ def test_415_that_names_other_types_only_is_final() -> None:
 
 
 def test_what_a_server_has_shown_is_used_with_it_from_the_beginning() -> None:
-    memory = ServerMemory(metadata_type="application/rs-metadata", plain_codecs=True)  # type: ignore[arg-type]
-    from sidestream.siprec.body import MetadataType  # noqa: PLC0415
-
     memory = ServerMemory(metadata_type=MetadataType.PLAIN, plain_codecs=True)
     invite = script(memory=memory).start().request
     assert b"Content-Type: application/rs-metadata\r\n" in invite.body
