@@ -15,7 +15,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "sip": frozenset({"errors"}),
     "sdp": frozenset({"errors"}),
-    "siprec": frozenset({"errors"}),
+    "siprec": frozenset({"errors", "sip", "sdp"}),
     "stream": frozenset({"errors"}),
     "call": PROTOCOL | {"errors"},
     "config": frozenset({"errors"}),

@@ -22,7 +22,7 @@ from sidestream.siprec.commands import (
     PauseSignalled,
     StreamsAgreed,
 )
-from sidestream.siprec.context import Context, Pending, State, Task, Trigger
+from sidestream.siprec.context import UP_STATES, Context, Pending, State, Task, Trigger
 from sidestream.siprec.events import ResponseArrived, TimerName
 from sidestream.siprec.leaving import leave, lose
 from sidestream.siprec.offer import Note, Reading, preferring, read_answer
@@ -64,7 +64,7 @@ def advance(ctx: Context) -> None:
 def resume(ctx: Context) -> None:
     """The recording goes on: at once when the recorder never heard of the pause, else after its word."""
     ctx.paused = False
-    if ctx.flowing:
+    if ctx.flowing or ctx.state not in UP_STATES:
         return
     if ctx.confirmed_paused or ctx.tried_paused:
         ctx.offer_due = True
@@ -75,7 +75,7 @@ def resume(ctx: Context) -> None:
 
 def fit_codecs(ctx: Context) -> None:
     """Send in the participants' codecs what was agreed in them; what was never offered is offered."""
-    if ctx.active is None or ctx.ending:
+    if ctx.active is None or ctx.ending or ctx.state not in UP_STATES:
         return
     keys = {source.label: source.codec.key for source in ctx.sources if source.codec is not None}
     chosen = preferring(ctx.active, keys)

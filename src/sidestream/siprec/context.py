@@ -31,7 +31,7 @@ from sidestream.siprec.commands import (
     StopMedia,
 )
 from sidestream.siprec.events import TimerName
-from sidestream.siprec.ledger import Ledger, View
+from sidestream.siprec.ledger import Ledger, View, without_labels
 from sidestream.siprec.metadata import DataMode
 from sidestream.siprec.offer import OfferBook, Reading, StreamResult, StreamSource, StreamState
 from sidestream.siprec.profile import NOTHING_LEARNED, Server, ServerMemory
@@ -414,8 +414,8 @@ class Context:
         """Whether changes go as partial documents: by the profile, and only after a complete one."""
         return self.setup.server.profile.mode is DataMode.PARTIAL and self.told > 0 and not self.snapshot_due
 
-    def document(self) -> bytes:
-        """The newest document for this recorder."""
+    def document(self, *, labels: bool = True) -> bytes:
+        """The newest document for this recorder; without labels it may travel without an offer."""
         at = self.setup.clock.at(self.now)
         if self.associated_at is None:
             self.associated_at = at
@@ -424,7 +424,8 @@ class Context:
             disassociated_at=self.stopped_at,
             since=self.told if self.partial else None,
         )
-        return serialize(self.ledger.document(view))
+        document = self.ledger.document(view)
+        return serialize(document if labels else without_labels(document))
 
     def body(self, offer: SessionDescription | None, document: bytes | None, method: str) -> MadeBody | None:
         """The body of a request of ours; a document in it is reported."""

@@ -25,7 +25,7 @@ def leave(ctx: Context, verdict: SessionVerdict) -> None:
     ctx.pending = None
     document = None
     if ctx.setup.server.profile.metadata_in_bye and verdict.slug is SessionSlug.COMPLETED:
-        document = ctx.document()
+        document = ctx.document(labels=False)  # a BYE has no offer to define them
     ctx.move(Trigger.LEAVE)
     try:
         bye = in_dialog(ctx, "BYE")

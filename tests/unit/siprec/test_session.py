@@ -1,4 +1,4 @@
-"""One recording session from its INVITE to its verdict: every row of its table, and what is said on the way."""
+"""One recording session from its INVITE to its verdict, and what is said on the way."""
 
 import pytest
 
@@ -31,7 +31,7 @@ from sidestream.siprec.events import (
     TimerFired,
     TimerName,
 )
-from sidestream.siprec.profile import Server
+from sidestream.siprec.profile import Server, ServerProfile
 from sidestream.siprec.verdicts import Cause, SessionSlug
 from siprec_script import (
     BEGIN,
@@ -165,7 +165,8 @@ def test_media_stays_off_when_the_pause_is_refused_and_comes_back_with_the_next_
     assert find(play.commands, StartMedia) == []
     assert play.session.state is State.STEADY
     play.ledger.answered(at(1))
-    play.respond(play.apply(SnapshotDue()) and play.last("UPDATE"))
+    play.apply(SnapshotDue())
+    play.respond(play.last("UPDATE"))
     assert find(play.commands, StartMedia) == []
     play.apply(ResumeAsked())
     play.respond(play.last("INVITE"))
@@ -237,7 +238,7 @@ def test_the_end_is_told_with_stop_times_and_then_bye() -> None:
     commands = play.apply(CallEnded())
     assert only(commands, StopMedia).labels == ("1", "2")
     assert b"<stop-time>2026-03-03T09:16:00Z</stop-time>" in play.documents[-1]
-    assert play.session.state is State.FAREWELL
+    assert play.session.up
     play.respond(play.last("UPDATE"))
     assert play.session.state is State.LEAVING
     commands = play.respond(play.last("BYE"))
@@ -251,9 +252,19 @@ def test_a_recorder_that_does_not_take_the_last_document_gets_bye_soon() -> None
     play.ledger.ended(at(60))
     play.apply(CallEnded())
     play.apply(TimerFired(1, TimerName.FAREWELL), 1.0)
-    assert play.last("BYE")
+    play.last("BYE")
     verdict = only(play.apply(TimerFired(1, TimerName.TEARDOWN), 5.0), Finish).verdict
     assert verdict.slug is SessionSlug.COMPLETED
+
+
+def test_the_last_document_may_ride_in_the_bye() -> None:
+    play = script(ServerProfile(metadata_in_bye=True)).up()
+    play.ledger.ended(at(60))
+    play.apply(CallEnded())
+    bye = play.last("BYE").request
+    assert bye.content_type == "application/rs-metadata+xml"
+    assert b"<stop-time>" in play.documents[-1]
+    assert b"<label>" not in play.documents[-1]
 
 
 def test_a_refused_last_document_is_said_once_more_by_re_invite_and_then_bye() -> None:
@@ -311,7 +322,7 @@ def test_an_end_before_the_answer_cancels_and_a_late_2xx_is_ended() -> None:
     play.ledger.ended(at(1))
     assert only(play.apply(CallEnded()), Cancel) == Cancel(1, invite.request_id)
     commands = play.respond(invite)
-    assert only(commands, SendAck)
+    only(commands, SendAck)
     assert play.sent[-1].request.method == "BYE"
     play.respond(play.last("BYE"))
     assert play.session.verdict is not None
@@ -345,11 +356,18 @@ def test_an_end_before_the_start_ends_it() -> None:
 def test_a_recorder_that_is_gone_is_told_of_at_once_and_said_goodbye_to() -> None:
     play = script().up()
     commands = play.apply(PeerLost(1, "port unreachable"))
-    assert only(commands, StopMedia)
+    only(commands, StopMedia)
     assert fact(commands, SessionLost).cause is Cause.PEER_LOST
     assert play.sent[-1].request.method == "BYE"
     finish = only(play.apply(RequestTransportFailed(1, play.sent[-1].request_id)), Finish)
     assert finish.verdict.slug is SessionSlug.LOST
+
+
+def test_a_lost_recorder_gets_no_media_whatever_is_asked_then() -> None:
+    play = script().up()
+    play.apply(PeerLost(1, "port unreachable"))
+    assert play.apply(PauseAsked()) == []
+    assert play.apply(ResumeAsked()) == []
 
 
 def test_a_suspected_recorder_is_asked_and_may_answer() -> None:
