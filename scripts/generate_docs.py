@@ -29,6 +29,8 @@ from sidestream.config.templates import VARIABLES
 from sidestream.observe.metrics import METRICS, Metric
 from sidestream.sip.transaction import MACHINES
 from sidestream.sip.transaction import diagram as transaction_diagram
+from sidestream.siprec import context as siprec_session
+from sidestream.siprec import recording as siprec_recording
 from sidestream.stream.session import MOVES, State
 
 S = TypeVar("S", bound=Enum)
@@ -296,6 +298,28 @@ def call_page() -> str:
     )
 
 
+def recording_page() -> str:
+    """Return the diagrams of a recording and of its sessions."""
+    words = (
+        "Each arrow is a row of a table: `MOVES` in `src/sidestream/siprec/recording.py` and in\n"
+        "`src/sidestream/siprec/context.py`. A recording has one to three copies, and each copy is one session "
+        "after the\nother."
+    )
+    whole = [
+        (source.value, target.value, trigger.value)
+        for (source, trigger), target in siprec_recording.MOVES.items()
+    ]
+    session = [
+        (source.value, target.value, trigger.value)
+        for (source, trigger), target in siprec_session.MOVES.items()
+    ]
+    return (
+        f"# The life of a recording\n\n{NOTE}\n\n{words}\n\n"
+        f"## The recording\n\n{state_diagram('setting up', 'ended', whole)}\n"
+        f"## Each recording session\n\n{state_diagram('new', 'finished', session)}"
+    )
+
+
 def moves_diagram(moves: Mapping[S, frozenset[S]], first: str, last: str) -> str:
     """Draw a table of moves without causes."""
     arrows = [
@@ -325,6 +349,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "diagrams/transactions.md": transactions_page,
     "diagrams/stream.md": stream_page,
     "diagrams/call.md": call_page,
+    "diagrams/recording.md": recording_page,
     "schema/sidestream.v1.json": schema,
 }
 
