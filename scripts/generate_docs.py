@@ -302,7 +302,7 @@ def recording_page() -> str:
     """Return the diagrams of a recording and of its sessions."""
     words = (
         "Each arrow is a row of a table: `MOVES` in `src/sidestream/siprec/recording.py` and in\n"
-        "`src/sidestream/siprec/context.py`. A recording has one to three copies, and each copy is one session "
+        "`src/sidestream/siprec/context.py`. A recording has one to three copies; each copy is one session "
         "after the\nother."
     )
     whole = [
