@@ -28,6 +28,8 @@ FALLBACKS: Final = ("PCMA", "PCMU")
 """What every recorder can take, and what the engine can make of what it decodes."""
 
 PTIME_MS: Final = 20
+PTIME_MIN_MS: Final = 10
+PTIME_MAX_MS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,9 @@ class StreamSource:
         codec: what the participant sends in; None while that is unknown.
         event: its telephone-event, when key presses are relayed to the recorder.
         fallbacks: names of the codecs that `codec` can be transcoded to, in the order of preference.
+
+    Raises:
+        ValueError: there is nothing that it could be sent in.
     """
 
     label: str
@@ -47,6 +52,10 @@ class StreamSource:
     codec: Codec | None = None
     event: Codec | None = None
     fallbacks: tuple[str, ...] = FALLBACKS
+
+    def __post_init__(self) -> None:
+        if self.codec is None and not self.fallbacks:
+            raise ValueError("a stream without a codec cannot be offered")
 
 
 class Note(StrEnum):
@@ -92,6 +101,7 @@ class StreamResult:
         codec: what is sent; `remote_pt` is the payload type that goes on the wire. None unless accepted.
         event: the telephone-event that is sent, when both sides have one of the codec's clock rate.
         choices: every format that was agreed; `codec` and `event` are of them.
+        ptime_ms: length of the packets that the recorder wants.
     """
 
     label: str
@@ -100,6 +110,7 @@ class StreamResult:
     codec: NegotiatedCodec | None = None
     event: NegotiatedCodec | None = None
     choices: tuple[NegotiatedCodec, ...] = ()
+    ptime_ms: int = PTIME_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +185,8 @@ class OfferBook:
         """Whether offering only the fall-back codecs would offer the same formats as the last offer did."""
         if self.last is None:
             return False
+        if any(not source.fallbacks for source in sources):
+            return True
         before = [{codec.key for codec in section.codecs} for section in self.last.media]
         return before == [{codec.key for codec in _fallbacks(source)} for source in sources]
 
@@ -313,7 +326,15 @@ def _judge(
     if not _wanted(ours, theirs, whole, notes) or remote is None:
         return StreamResult(label, StreamState.WAITING, remote, choices=tuple(codecs))
     event = _event_for(codec, codecs)
-    return StreamResult(label, StreamState.ACCEPTED, remote, codec, event, tuple(codecs))
+    return StreamResult(
+        label, StreamState.ACCEPTED, remote, codec, event, tuple(codecs), _packet_length(theirs)
+    )
+
+
+def _packet_length(theirs: MediaDescription) -> int:
+    """What the recorder wants of packet lengths, within what a codec of 8 kHz can be cut into."""
+    wanted = min(theirs.ptime_ms or PTIME_MS, theirs.maxptime_ms or PTIME_MAX_MS)
+    return max(PTIME_MIN_MS, min(wanted - wanted % 10, PTIME_MAX_MS))
 
 
 def _event_for(codec: NegotiatedCodec, codecs: Sequence[NegotiatedCodec]) -> NegotiatedCodec | None:
@@ -389,7 +410,7 @@ def _write(
     source: StreamSource, codecs: Sequence[Codec], direction: Direction, *, refused: bool = False
 ) -> MediaDescription:
     formats = " ".join(str(codec.payload_type) for codec in codecs)
-    lines = [Line("m", f"audio {0 if refused else source.local.rtp_port} RTP/AVP {formats or '0'}")]
+    lines = [Line("m", f"audio {0 if refused else source.local.rtp_port} RTP/AVP {formats}")]
     for codec in codecs:
         lines.append(Line("a", f"rtpmap:{codec.rtpmap}"))
         if codec.fmtp is not None:

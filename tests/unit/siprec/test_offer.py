@@ -111,6 +111,16 @@ def test_plain_offers_hold_what_every_recorder_takes() -> None:
     assert said.adds_nothing(sources(G722))
 
 
+def test_what_cannot_be_transcoded_is_offered_as_it_is_or_not_at_all() -> None:
+    opaque = tuple(replace(each, fallbacks=()) for each in sources(G722, None))
+    said = book()
+    made = said.offer(opaque, Direction.SENDONLY)
+    assert [codec.name for codec in made.media[0].codecs] == ["G722"]
+    assert said.adds_nothing(opaque)
+    with pytest.raises(ValueError, match="cannot be offered"):
+        replace(opaque[0], codec=None)
+
+
 def test_a_stream_that_was_refused_keeps_its_place_and_port_0() -> None:
     said = book()
     said.refused = frozenset({"2"})
@@ -158,6 +168,21 @@ def test_directions_that_are_not_by_the_book(
     reading = read(answer_sdp(offer(), direction=direction))
     assert states(reading) == [state, state]
     assert reading.notes == ((note,) if note else ())
+
+
+@pytest.mark.parametrize(
+    ("lines", "ptime_ms"),
+    [
+        (b"", 20),
+        (b"a=ptime:30\r\n", 30),
+        (b"a=maxptime:10\r\n", 10),
+        (b"a=ptime:25\r\n", 20),
+        (b"a=ptime:900\r\n", 200),
+    ],
+)
+def test_the_recorders_packet_length_is_taken(lines: bytes, ptime_ms: int) -> None:
+    reading = read(answer_sdp(offer()).replace(b"a=recvonly\r\n", b"a=recvonly\r\n" + lines))
+    assert {each.ptime_ms for each in reading.streams} == {ptime_ms}
 
 
 def test_port_0_refuses_one_stream_and_the_other_goes_on() -> None:
