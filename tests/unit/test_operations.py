@@ -7,6 +7,7 @@ import pytest
 
 from sidestream.call.verdict import RULES, Slug
 from sidestream.observe import metrics
+from sidestream.siprec.verdicts import RecordingSlug
 from sidestream.stream.verdicts import StreamSlug
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "operations.md").read_text()
@@ -38,8 +39,16 @@ def test_every_verdict_of_streams_is_explained(slug: StreamSlug) -> None:
     assert advice
 
 
+@pytest.mark.parametrize("slug", RecordingSlug)
+def test_every_verdict_of_recordings_is_explained(slug: RecordingSlug) -> None:
+    result, happened, _ = rows("How recordings end")[slug.value]
+    assert result == slug.result.value
+    assert happened
+
+
 def test_no_verdict_is_explained_that_can_not_be() -> None:
     assert set(rows("How calls end")) == {slug.value for slug in Slug}
+    assert set(rows("How recordings end")) == {slug.value for slug in RecordingSlug}
     assert set(rows("How streams end")) == {slug.value for slug in StreamSlug}
 
 

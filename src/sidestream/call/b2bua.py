@@ -42,6 +42,7 @@ from sidestream.call.events import (
     HangUpBy,
     MediaFailed,
     MediaTimedOut,
+    RecordingRefused,
     RequestArrived,
     RequestTimedOut,
     RequestTransportFailed,
@@ -79,9 +80,16 @@ class B2bua:
         self._ctx = CallContext(setup, invite, now)
         self._failure: Exception | None = None
 
-    def start(self) -> list[Command]:
-        """Begin: try the first peer, or refuse the call. To be called once, before any event."""
+    def start(self, now: float | None = None) -> list[Command]:
+        """Begin: try the first peer, or refuse the call. To be called once.
+
+        Events may come before: a call that ended by them does not begin any more.
+
+        Args:
+            now: Monotonic seconds; the instant of the construction when None.
+        """
         if self._ctx.state is CallState.NEW:
+            self._ctx.now = self._ctx.now if now is None else now
             self._guarded(None)
         return self._ctx.take_commands()
 
@@ -192,6 +200,8 @@ def _dispatch(ctx: CallContext, event: CallEvent) -> None:  # noqa: C901, PLR091
         case HangUp(by, reason):
             slug, ended_by = _HANG_UPS[by]
             end(ctx, slug, detail=reason, ended_by=ended_by)
+        case RecordingRefused(detail, reason):
+            end(ctx, Slug.RECORDING_REQUIRED, detail=detail, extra=(("Reason", reason),))
         case _:
             assert_never(event)
 

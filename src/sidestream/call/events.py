@@ -128,6 +128,16 @@ class HangUp:
     """Plain words, for the verdict's detail."""
 
 
+@dataclass(frozen=True, slots=True)
+class RecordingRefused:
+    """The call must be recorded, and no recorder agreed to it before the call could be passed on."""
+
+    detail: str
+    """Plain words, for the verdict's detail."""
+    reason: str
+    """`Reason` header value (RFC 3326) for the refusal."""
+
+
 CallEvent = (
     RequestArrived
     | AckArrived
@@ -141,4 +151,5 @@ CallEvent = (
     | MediaTimedOut
     | MediaFailed
     | HangUp
+    | RecordingRefused
 )

@@ -6,7 +6,7 @@ from sidestream.call.facts import CallHeld, CallResumed, CodecChanged
 from sidestream.call.leg import Exchange, Leg
 from sidestream.call.side import Side
 from sidestream.sdp.errors import NegotiationError
-from sidestream.sdp.model import SessionDescription
+from sidestream.sdp.model import MediaDescription, SessionDescription
 from sidestream.sdp.negotiate import is_held, relay_answer, relay_offer, remote_address
 
 DEFAULT_PTIME_MS = 20
@@ -118,12 +118,14 @@ def _note_hold(ctx: CallContext, exchange: Exchange, answer: SessionDescription)
     offered, answered = exchange.offer.audio, answer.audio
     if offered is None or answered is None:
         return
-    _set_holding(ctx, offerer, holding=is_held(offered))
+    _set_holding(ctx, offerer, offered)
     if offered.direction.sends:
-        _set_holding(ctx, answerer, holding=is_held(answered))
+        _set_holding(ctx, answerer, answered)
 
 
-def _set_holding(ctx: CallContext, leg: Leg, *, holding: bool) -> None:
+def _set_holding(ctx: CallContext, leg: Leg, said: MediaDescription) -> None:
+    holding = is_held(said)
     if leg.holding is not holding:
         leg.holding = holding
-        ctx.report(CallHeld(ctx.at, leg.side) if holding else CallResumed(ctx.at, leg.side))
+        held = CallHeld(ctx.at, leg.side, said.direction.sends)
+        ctx.report(held if holding else CallResumed(ctx.at, leg.side))

@@ -101,6 +101,8 @@ class CallHeld:
 
     at: datetime
     side: Side
+    sends: bool = True
+    """Whether it goes on sending (music); else the line is silent both ways."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,7 @@ class Slug(StrEnum):
     RATE_LIMIT = "rate-limit"
     DRAINING = "draining"
     NO_MEDIA_PORTS = "no-media-ports"
+    RECORDING_REQUIRED = "recording-required"
     BODY_UNSUPPORTED = "body-unsupported"
     OFFER_UNREADABLE = "offer-unreadable"
     OFFER_NOT_ACCEPTABLE = "offer-not-acceptable"
@@ -178,6 +179,12 @@ RULES: dict[Slug, SlugRule] = {
     Slug.RATE_LIMIT: SlugRule(_REFUSED, 503, "The limit of new calls per second is reached."),
     Slug.DRAINING: SlugRule(_REFUSED, 503, "The gateway takes no new calls while it drains."),
     Slug.NO_MEDIA_PORTS: SlugRule(_REFUSED, 503, "No media port is free."),
+    Slug.RECORDING_REQUIRED: SlugRule(
+        _REFUSED,
+        503,
+        "The call must be recorded, and no recorder agreed to it in time.",
+        'SIP;cause=503;text="Recording required"',
+    ),
     Slug.BODY_UNSUPPORTED: SlugRule(_REFUSED, 415, "The INVITE carries a body that is not understood."),
     Slug.OFFER_UNREADABLE: SlugRule(_REFUSED, 400, "The session description of the INVITE is malformed."),
     Slug.OFFER_NOT_ACCEPTABLE: SlugRule(_REFUSED, 488, "The offer has no audio codec that the trunks allow."),

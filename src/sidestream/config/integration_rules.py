@@ -13,13 +13,14 @@ from sidestream.config.model import (
     Configuration,
     EndpointAuth,
     MediaStreamIntegration,
+    RecordingServer,
     SiprecIntegration,
 )
 from sidestream.config.node_rules import LATER
 from sidestream.config.problems import Finding, KeyPath
 from sidestream.config.templates import MAX_CHARACTERS
 from sidestream.config.uris import host_of, is_secure
-from sidestream.config.values import Encoding, Network, milliseconds
+from sidestream.config.values import Encoding, Network, OnLoss, Policy, Transport, milliseconds
 
 X_HEADERS_MAX: Final = 5
 RATES: Final = {
@@ -37,11 +38,48 @@ _OWN_HEADERS: Final = frozenset(
 _OWN_PREFIXES: Final = ("sec-websocket-", "sidestream-")
 
 
-def recording_is_available(integration: SiprecIntegration) -> Iterator[Finding]:
-    """No SIPREC yet."""
-    del integration
-    remedy = "Remove the integration; type media_stream gives the audio to an endpoint of yours"
-    yield Finding(("type",), f"type siprec {LATER}", remedy)
+def servers_are_available(server: RecordingServer) -> Iterator[Finding]:
+    """No recording server over TLS yet."""
+    if server.uri.transport == "tls":
+        remedy = "Write a sip: URI with ;transport=tcp or ;transport=udp"
+        yield Finding(("uri",), f"SIP over TLS {LATER}", remedy)
+
+
+def servers_stand_once(integration: SiprecIntegration) -> Iterator[Finding]:
+    """A group names each recording server once."""
+    seen: set[str] = set()
+    for index, server in enumerate(integration.servers):
+        if server.uri.text in seen:
+            message = "this recording server stands here twice"
+            yield Finding(("servers", index, "uri"), message, "Keep one of them, and give it more weight")
+        seen.add(server.uri.text)
+
+
+def losses_are_of_mandatory_recordings(integration: SiprecIntegration) -> Iterator[Finding]:
+    """`on_loss` says something about mandatory recordings only."""
+    if integration.on_loss is not OnLoss.CONTINUE and integration.policy is not Policy.MANDATORY:
+        message = "the loss of a recording by best effort never concerns the call"
+        yield Finding(("on_loss",), message, "Write policy: mandatory, or remove on_loss")
+
+
+def recorders_can_reach_us(configuration: Configuration) -> Iterator[Finding]:
+    """The gateway listens on each transport that it is to reach recording servers by."""
+    listened = {listener.transport for listener in configuration.node.sip}
+    for a, account in enumerate(configuration.accounts):
+        for s, service in enumerate(account.voice_services):
+            for i, integration in enumerate(service.integrations):
+                if isinstance(integration, SiprecIntegration):
+                    here: KeyPath = ("accounts", a, "voice_services", s, "integrations", i)
+                    yield from _unheard(integration, listened, here)
+
+
+def _unheard(integration: SiprecIntegration, listened: set[Transport], here: KeyPath) -> Iterator[Finding]:
+    for index, server in enumerate(integration.servers):
+        wanted = server.uri.transport
+        if wanted not in listened and wanted != "tls":
+            message = f"this server is reached by {wanted}, which the gateway does not listen on"
+            remedy = f"Add {wanted}://… to node.sip, or name another ;transport="
+            yield Finding((*here, "servers", index, "uri"), message, remedy)
 
 
 def x_headers_are_lawful(integration: SiprecIntegration) -> Iterator[Finding]:

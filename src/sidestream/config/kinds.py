@@ -24,6 +24,7 @@ from sidestream.config.values import (
     Seconds,
     Secret,
     SipListener,
+    Transport,
 )
 from sidestream.errors import Fault, SidestreamError
 
@@ -332,6 +333,8 @@ class ApiUrl:
 class SipPeer:
     """The URI of a peer."""
 
+    default: Transport = "udp"
+    """Transport of a URI that names none."""
     about: str = 'a SIP URI such as "sip:192.0.2.20:5060;transport=udp"'
 
     def read(self, node: Node, around: Surroundings) -> PeerUri:
@@ -339,7 +342,7 @@ class SipPeer:
         del around
         text = text_of(node, self.about)
         try:
-            return parse_peer(text)
+            return parse_peer(text, self.default)
         except UriError as error:
             raise UnfitError(str(error), hint=error.hint or f"Write {self.about}") from None
 

@@ -40,9 +40,13 @@ from sidestream.config.templates import Template
 from sidestream.config.values import (
     Address,
     ApiListener,
+    Documents,
+    Dtmf,
     Encoding,
     Layout,
+    MetadataName,
     Network,
+    OnLoss,
     PeerUri,
     Policy,
     PortRange,
@@ -274,26 +278,77 @@ class MediaStreamIntegration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingServer:
+    """One recording server, and how it wants to be spoken to."""
+
+    uri: Annotated[PeerUri, SipPeer("tcp", 'a SIP URI such as "sip:192.0.2.30:5060;transport=tcp"')]
+    """Where recording sessions are sent. Over TCP unless it says `;transport=udp`: an INVITE with metadata is
+    too large for most networks' UDP packets."""
+    priority: Annotated[int, Whole(0, 65535)] = 1
+    """Lower is tried first."""
+    weight: Annotated[int, Whole(0, 65535)] = 1
+    """Share among servers of one priority; 0 comes last."""
+    metadata_type: Annotated[MetadataName, Choice(MetadataName)] = MetadataName.XML
+    """Name of the metadata's media type. The other one is tried by itself after a 415."""
+    metadata: Annotated[Documents, Choice(Documents)] = Documents.COMPLETE
+    """Whether each change is told as a complete document or only as what changed."""
+    update: Annotated[bool, Flag()] = True
+    """Whether changes of the metadata alone go by UPDATE; else by re-INVITE. A server that refuses UPDATE
+    gets re-INVITEs by itself."""
+    metadata_in_bye: Annotated[bool, Flag()] = False
+    """Whether the last document rides in the BYE (RFC 8068), instead of an UPDATE before it."""
+    session_expires: Annotated[Seconds | None, Duration("90s", "24h", "off")] = 1800
+    """Interval within which the recording session is refreshed (RFC 4028); `off`: only when the server asks
+    for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SiprecIntegration:
-    """A recording of calls by a SIPREC recording server. Not available in this version."""
+    """A recording of calls by a SIPREC recording server (RFC 7866).
+
+    One begins for each call that comes from the voice service or goes to it.
+    """
 
     TYPE: ClassVar[str] = "siprec"
 
     name: Name
-    """Name of the integration."""
-    servers: Annotated[tuple[Peer, ...], ListOf(None, 1, 64)]
-    """Recording servers: by priority, then by weight."""
+    """Name of the integration. One that stands with the same settings on both services of a call is used
+    once."""
+    servers: Annotated[tuple[RecordingServer, ...], ListOf(None, 1, 64)]
+    """Recording servers: by priority, then by weight. The next one is tried when one refuses, fails or does
+    not answer in time, at the begin and in mid-call."""
     strategy: Annotated[Strategy, Choice(Strategy)] = Strategy.HUNT
-    """In which order servers are tried."""
+    """Whether each call begins with the first server or with the next one in turn; priorities go before
+    either."""
     copies: Annotated[int, Whole(1, 3)] = 1
-    """Recordings of each call, in parallel."""
+    """Recordings of each call, in parallel and with the same identifiers, on different servers where there
+    are enough."""
     policy: Annotated[Policy, Choice(Policy)] = Policy.BEST_EFFORT
-    """Whether a call goes on that can't be recorded."""
+    """`best_effort`: the call is never touched nor delayed. `mandatory`: a server must have agreed to record
+    before the call is passed on; else it is refused with 503 and verdict `recording-required`."""
+    on_loss: Annotated[OnLoss, Choice(OnLoss)] = OnLoss.CONTINUE
+    """What the loss of a mandatory recording in mid-call means, when no other server takes over."""
     x_headers: Annotated[
         tuple[tuple[str, Template], ...],
         MapOf(Text("a header name", r"[^\x00-\x1f\x7f]{1,256}"), TemplateText(), 64),
     ] = ()
-    """Headers of the recording session, at most five, with variables."""
+    """Headers of INVITE and re-INVITEs to the server, at most five, with variables."""
+    dtmf: Annotated[Dtmf, Choice(Dtmf)] = Dtmf.RELAY
+    """Whether key presses (RFC 4733) are sent to the recorder. Their tones are in no recording either way."""
+    start_on: Annotated[StartOn, Choice(StartOn)] = StartOn.ANSWER
+    """When the recording begins: at the answer, or with the first early media. A mandatory one begins before
+    the call is passed on."""
+    early: Annotated[Seconds, Duration("0s", "5s")] = 2
+    """Audio kept until a server has answered, and sent then, so that the first word is recorded."""
+    setup_deadline: Annotated[Seconds, Duration("500ms", "30s")] = 5
+    """How long a server may be looked for, all attempts together and whatever they answer in between."""
+    options_ping: Annotated[Seconds | None, Duration("1s", "1h", "off")] = 30
+    """How often servers are asked for a sign of life by OPTIONS. One that fails three times in a row is left
+    out for 30 seconds, or until it answers again."""
+    retry: Annotated[Seconds | None, Duration("1s", "1h", "off")] = 30
+    """How long after all servers failed a recording looks for one again; `off`: never."""
+    stop_codes: Annotated[tuple[int, ...], ListOf(Whole(300, 699), 0, 64)] = (403, 603)
+    """Statuses by which a server says that a call is not to be recorded anywhere: no other one is tried."""
 
 
 Integration = MediaStreamIntegration | SiprecIntegration
@@ -316,6 +371,11 @@ class VoiceService:
     def media_streams(self) -> tuple[MediaStreamIntegration, ...]:
         """Its integrations of type `media_stream`, in order."""
         return tuple(each for each in self.integrations if isinstance(each, MediaStreamIntegration))
+
+    @property
+    def recordings(self) -> tuple[SiprecIntegration, ...]:
+        """Its integrations of type `siprec`, in order."""
+        return tuple(each for each in self.integrations if isinstance(each, SiprecIntegration))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

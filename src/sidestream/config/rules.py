@@ -21,6 +21,7 @@ from sidestream.config.model import (
     MediaStreamIntegration,
     Node,
     Peer,
+    RecordingServer,
     SiprecIntegration,
     Trunk,
     VoiceService,
@@ -78,7 +79,9 @@ RULES: Final = (
     Rule(MediaStreamIntegration, ("frame",), integration_rules.frame_is_whole),
     Rule(MediaStreamIntegration, ("auth", "headers"), integration_rules.headers_are_free),
     Rule(MediaStreamIntegration, ("ca",), integration_rules.certificates_are_readable),
-    Rule(SiprecIntegration, (), integration_rules.recording_is_available),
+    Rule(RecordingServer, ("uri",), integration_rules.servers_are_available),
+    Rule(SiprecIntegration, ("servers",), integration_rules.servers_stand_once),
+    Rule(SiprecIntegration, ("policy", "on_loss"), integration_rules.losses_are_of_mandatory_recordings),
     Rule(SiprecIntegration, ("x_headers",), integration_rules.x_headers_are_lawful),
     Rule(Account, ("voice_services",), service_rules.service_names_are_unique),
     Rule(Account, ("voice_services",), service_rules.integration_names_are_unique),
@@ -88,6 +91,7 @@ RULES: Final = (
     Rule(Configuration, ("accounts",), service_rules.account_names_are_unique),
     Rule(Configuration, ("accounts",), service_rules.sources_are_unambiguous),
     Rule(Configuration, ("node", "accounts"), integration_rules.endpoints_are_allowed),
+    Rule(Configuration, ("node", "accounts"), integration_rules.recorders_can_reach_us),
 )
 """What a configuration is refused for."""
 

@@ -106,7 +106,12 @@ def _service(service: VoiceService) -> ServiceSummary:
 def _integration(integration: MediaStreamIntegration | SiprecIntegration) -> IntegrationSummary:
     if isinstance(integration, SiprecIntegration):
         servers = [server.uri.text for server in integration.servers]
-        return {"name": integration.name, "type": integration.TYPE, "endpoints": servers, "format": ""}
+        return {
+            "name": integration.name,
+            "type": integration.TYPE,
+            "endpoints": servers,
+            "format": _recording(integration),
+        }
     encoding = integration.encoding.value
     if integration.encoding is not Encoding.CALL:
         encoding += f" at {integration.rate} Hz"
@@ -117,6 +122,11 @@ def _integration(integration: MediaStreamIntegration | SiprecIntegration) -> Int
         "endpoints": list(integration.urls),
         "format": f"encoding {encoding}, {integration.layout.value}, {frame}",
     }
+
+
+def _recording(integration: SiprecIntegration) -> str:
+    copies = "" if integration.copies == 1 else f", {integration.copies} copies"
+    return f"{integration.policy.value}, {integration.strategy.value}{copies}"
 
 
 def _route(route: Route) -> RouteSummary:

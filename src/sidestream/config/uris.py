@@ -71,8 +71,12 @@ def split_listener(text: str) -> tuple[str, Address, int | None]:
     return match[1].lower(), host, _port(match[3])
 
 
-def parse_peer(text: str) -> PeerUri:
+def parse_peer(text: str, default: Transport = "udp") -> PeerUri:
     """Read the SIP URI of a peer (RFC 3261 section 19.1).
+
+    Args:
+        text: the URI.
+        default: transport of a `sip:` URI that names none.
 
     Raises:
         UriError: it is none, or names a transport that is not known.
@@ -81,7 +85,7 @@ def parse_peer(text: str) -> PeerUri:
     if match is None or match["scheme"].lower() not in {"sip", "sips"} or not _is_host(match["host"]):
         raise UriError(f"{text[:80]!r} is no SIP URI")
     parameters = dict(_parameters(match["params"]))
-    transport = parameters.get("transport", "tls" if match["scheme"].lower() == "sips" else "udp")
+    transport = parameters.get("transport", "tls" if match["scheme"].lower() == "sips" else default)
     if transport not in {"udp", "tcp", "tls"}:
         raise UriError(f"{transport!r} is no transport", hint="Write ;transport=udp or ;transport=tcp")
     return PeerUri(

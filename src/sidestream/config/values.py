@@ -170,3 +170,34 @@ class Policy(StrEnum):
 
     BEST_EFFORT = "best_effort"
     MANDATORY = "mandatory"
+
+
+class OnLoss(StrEnum):
+    """What the loss of a mandatory recording in mid-call means for the call."""
+
+    CONTINUE = "continue"
+    WARN = "warn"
+    HANG_UP = "hang_up"
+
+
+class Dtmf(StrEnum):
+    """What becomes of key presses in a recording."""
+
+    RELAY = "relay"
+    SUPPRESS = "suppress"
+
+
+class Documents(StrEnum):
+    """How much of the metadata a change is told with (RFC 7866 section 9.1)."""
+
+    COMPLETE = "complete"
+    PARTIAL = "partial"
+
+
+class MetadataName(StrEnum):
+    """How a recording server calls the media type of metadata."""
+
+    XML = "application/rs-metadata+xml"
+    """RFC 7865 section 12, RFC 9806."""
+    PLAIN = "application/rs-metadata"
+    """RFC 7866 section 9, as it was printed."""

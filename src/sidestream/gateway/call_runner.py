@@ -25,8 +25,11 @@ from sidestream.call.commands import (
 )
 from sidestream.call.events import (
     CallEvent,
+    HangUp,
+    HangUpBy,
     MediaFailed,
     MediaTimedOut,
+    RecordingRefused,
     RequestArrived,
     RequestTransportFailed,
     TimerFired,
@@ -41,53 +44,23 @@ from sidestream.gateway.engine_messages import CallClosed, CallFailed, CallStats
 from sidestream.gateway.media import CallMedia, Media, MediaError
 from sidestream.gateway.names import NameNotResolvedError, Names, numeric
 from sidestream.gateway.next_hop import hops_of
-from sidestream.gateway.records import StreamRecord
+from sidestream.gateway.recorder import Gate
+from sidestream.gateway.sip_orders import SipOrders
 from sidestream.observe import metrics
 from sidestream.observe.logging import Logger
 from sidestream.observe.metrics import Metrics
 from sidestream.sdp.negotiate import MediaAddress
-from sidestream.sip.events import ClientKey, ServerKey
+from sidestream.sip.builder import response_to
+from sidestream.sip.events import ClientKey
 from sidestream.sip.hop import Hop
-from sidestream.sip.message import Request, Response
+from sidestream.sip.message import Request
 
 QUEUE_MAX: Final = 500
 """Orders that may wait for a look-up; past it the look-up is cut short and counts as failed."""
 
 FINISH_MAX_S: Final = 90.0
-"""After its end a call waits so long for its streams, which give up by themselves within 75 s, before its
-record is written without them."""
-
-
-class SipOrders(Protocol):
-    """What a call wants of the SIP stack."""
-
-    def resolve_now(self, uri: str) -> tuple[Hop, ...] | None:
-        """As `resolve`, without waiting: None when a name must be looked up first."""
-        ...
-
-    async def resolve(self, uri: str) -> tuple[Hop, ...]:
-        """Return the hops of a URI in order; none when it cannot be resolved."""
-        ...
-
-    def send_request(self, request: Request, hops: tuple[Hop, ...]) -> ClientKey:
-        """Send a request in a new client transaction."""
-        ...
-
-    def send_ack(self, ack: Request, hop: Hop) -> None:
-        """Send the ACK of a 2xx."""
-        ...
-
-    def cancel(self, key: ClientKey, reason: str | None = None) -> None:
-        """Cancel an INVITE."""
-        ...
-
-    def respond(self, key: ServerKey, response: Response) -> None:
-        """Answer a request."""
-        ...
-
-    def confirm_2xx(self, key: ServerKey) -> None:
-        """Stop re-sending a 2xx."""
-        ...
+"""After its end a call waits so long for its streams, which give up by themselves within 75 s, and for its
+recordings, which take 20 s at most, before its record is written without them."""
 
 
 class Keys(Protocol):
@@ -110,11 +83,15 @@ class Keys(Protocol):
         ...
 
 
-class FactListener(Protocol):
-    """The streams of a call; none of its methods raises."""
+class Followers(Protocol):
+    """The streams and recordings of a call; none of its methods raises."""
 
-    def attach(self, on_over: Callable[[], None]) -> None:
-        """Take whom to tell when a stream has its verdict."""
+    def attach(self, on_over: Callable[[], None], hang_up: Callable[[str], None]) -> None:
+        """Take whom to tell when one of them is over, and who ends the call by policy."""
+        ...
+
+    def admit(self, gate: Gate) -> None:
+        """Let the call go on, at once or when it is recorded as it must be."""
         ...
 
     def hear(self, fact: Fact) -> None:
@@ -127,15 +104,11 @@ class FactListener(Protocol):
 
     @property
     def open_count(self) -> int:
-        """How many streams have no verdict yet."""
-        ...
-
-    def records(self) -> list[StreamRecord]:
-        """The streams for the call's record."""
+        """How many of them are not over."""
         ...
 
     def give_up(self, detail: str) -> None:
-        """End every stream at once, delivered or not."""
+        """End all of them at once."""
         ...
 
 
@@ -158,7 +131,7 @@ class CallStart:
     """Monotonic seconds of `setup.started_at`."""
     media: CallMedia
     invite: RequestArrived
-    streams: FactListener
+    followers: Followers
     log: Logger
     """Bound to the call."""
 
@@ -199,8 +172,9 @@ class CallRunner:
         self._finished = False
         self._failure_seen = False
         self._sides: list[SideStats] = []
+        self._followers = start.followers
+        self._begun = False
         self.setup = setup
-        self.streams = start.streams
         self.end: CallEnd | None = None
 
     @property
@@ -209,16 +183,25 @@ class CallRunner:
         source = self._invite.source
         return f"{source.transport}:{source.host}:{source.port}"
 
-    @property
-    def open_streams(self) -> int:
-        """How many of its streams have no verdict yet."""
-        return self.streams.open_count
-
     def start(self) -> None:
-        """Begin: the first peer is tried."""
-        self.streams.attach(self.check_finished)
+        """Begin: the first peer is tried, at once or when the call is recorded as it must be."""
+        self._followers.attach(self.check_finished, self._hang_up)
         self._tools.media.listen_to_call(self._media, self._on_media)
-        self._guarded(self._b2bua.start)
+        self._followers.admit(Gate(self._begin, self._refuse))
+        if not self._begun and self.end is None:
+            self._tools.sip.respond(self._invite.key, response_to(self._invite.request, 100))
+
+    def _begin(self) -> None:
+        self._begun = True
+        if self.end is None:
+            self._guarded(lambda: self._b2bua.start(time.monotonic()))
+
+    def _refuse(self, detail: str, reason: str) -> None:
+        self.apply(RecordingRefused(detail, reason))
+
+    def _hang_up(self, detail: str) -> None:
+        """End the call by policy, after what is at hand."""
+        self._soon(HangUp(HangUpBy.POLICY, detail))
 
     def apply(self, event: CallEvent) -> None:
         """Bring an event; never raises."""
@@ -233,14 +216,14 @@ class CallRunner:
         """See whether ports and streams are gone, and then be done."""
         if self.end is None or self._finished:
             return
-        if self.end.media_closed and self.streams.open_count == 0:
+        if self.end.media_closed and self._followers.open_count == 0:
             self._finish(self.end)
 
     def abandon(self) -> None:
         """Let go of the call at once: of its parties, its media and whatever still delivers."""
         if self._finished:
             return
-        self.streams.give_up("the gateway stopped before everything was delivered")
+        self._followers.give_up("the gateway stopped before everything was delivered")
         end = self.end or self._cut_off(Slug.SHUTDOWN)
         self._finish(end)
 
@@ -359,7 +342,7 @@ class CallRunner:
         use(hops_of(next_hop, hops))
 
     def _update_leg(self, update: UpdateLegMedia) -> None:
-        self.streams.hear_media(update)
+        self._followers.hear_media(update)
         if update.remote is None or numeric(update.remote.host) is not None:
             self._order_media(lambda: self._tools.media.set_leg(self._media, update))
         else:
@@ -428,7 +411,7 @@ class CallRunner:
                 metrics.CALL_SETUP_SECONDS, (fact.at - self.setup.started_at).total_seconds()
             )
         log_fact(self._log, self.setup, fact)
-        self.streams.hear(fact)
+        self._followers.hear(fact)
 
     def _close(self, ending: Verdict, record: CallSnapshot) -> CallEnd:
         end = self.end = CallEnd(record, ending, self._sides)
@@ -464,7 +447,7 @@ class CallRunner:
         self._tools.metrics.count(metrics.CALL_FAULTS)
         if self.end is not None:
             return
-        self.streams.give_up("an error in the handling of the call")
+        self._followers.give_up("an error in the handling of the call")
         self._cut_off(Slug.INTERNAL_ERROR)
 
     def _cut_off(self, slug: Slug) -> CallEnd:

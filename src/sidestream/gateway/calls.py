@@ -30,10 +30,13 @@ from sidestream.gateway.admission import Admission, Admitted, Refused, TokenBuck
 from sidestream.gateway.call_log import log_ending
 from sidestream.gateway.call_runner import CallEnd, CallRunner, CallStart, CallTools
 from sidestream.gateway.clock import Clock
+from sidestream.gateway.followers import CallFollowers
 from sidestream.gateway.ids import new_id, new_token, new_traceparent
 from sidestream.gateway.journal import Journal
 from sidestream.gateway.media import CallMedia, MediaError
-from sidestream.gateway.records import encode_record
+from sidestream.gateway.recording_plan import choose_recordings
+from sidestream.gateway.recordings import Recordings
+from sidestream.gateway.records import Followed, encode_record
 from sidestream.gateway.stream_plan import CallFacts, choose_streams
 from sidestream.gateway.stream_runner import CallClock, StreamTools
 from sidestream.gateway.streamer import CallStreams
@@ -71,6 +74,7 @@ class _Entry:
     """What the table holds of one call."""
 
     admitted: Admitted
+    followers: CallFollowers
     log: Logger
     dialogs: set[tuple[str, str]] = field(default_factory=set)
     clients: set[ClientKey] = field(default_factory=set)
@@ -86,6 +90,7 @@ class CallsParts:
     admission: Admission
     tools: CallTools
     stream_tools: StreamTools
+    recordings: Recordings
     journal: Journal
     clock: Clock
     log: Logger
@@ -112,7 +117,9 @@ class Calls:
         return {
             metrics.CALLS_ACTIVE: len(self._entries),
             metrics.CALLS_CLOSING: sum(runner.end is not None for runner in self._entries),
-            metrics.STREAMS_ACTIVE: sum(runner.open_streams for runner in self._entries),
+            metrics.STREAMS_ACTIVE: sum(
+                entry.followers.streams.open_count for entry in self._entries.values()
+            ),
         }
 
     def hang_up_all(self, by: HangUpBy, reason: str) -> None:
@@ -182,10 +189,10 @@ class Calls:
 
     def finished(self, runner: CallRunner, end: CallEnd) -> None:
         """See `call_runner.Keys`."""
-        del self._entries[runner]
-        record = encode_record(
-            self._parts.node.name, end.snapshot, end.sides, runner.streams.records(), runner.source
-        )
+        followers = self._entries.pop(runner).followers
+        self._parts.recordings.forget(followers.recordings)
+        followed = Followed(followers.streams.records(), followers.recordings.records())
+        record = encode_record(self._parts.node.name, end.snapshot, end.sides, followed, runner.source)
         self._parts.journal.append(record)
 
     def _bring(self, runner: CallRunner | None, event: CallEvent) -> None:
@@ -227,7 +234,10 @@ class Calls:
             source=f"{source.transport}:{source.host}:{source.port}",
         )
         arrived = RequestArrived(event.key, request, event.source)
-        if request.to_tag is not None:
+        required = request.headers.values("Require")
+        if required:
+            self._answer(arrived, 420, extra=("Unsupported", ", ".join(required)))
+        elif request.to_tag is not None:
             runner = self._dialogs.get((request.call_id, request.to_tag))
             if runner is None:
                 self._answer(arrived, 481)
@@ -248,10 +258,10 @@ class Calls:
         if len(servers) > SERVER_KEYS_MAX:
             self._servers.pop(servers.popleft(), None)
 
-    def _answer(self, arrived: RequestArrived, status: int, retry_after: int | None = None) -> None:
+    def _answer(self, arrived: RequestArrived, status: int, extra: tuple[str, str] | None = None) -> None:
         response = dressed_response(arrived.request, status, None, new_token(), self._parts.identity)
-        if retry_after is not None:
-            response.headers.set("Retry-After", str(retry_after))
+        if extra is not None:
+            response.headers.set(*extra)
         self._parts.tools.sip.respond(arrived.key, response)
 
     def _on_invite(self, arrived: RequestArrived) -> None:
@@ -277,11 +287,14 @@ class Calls:
         facts = self._facts(setup, arrived.request)
         choices = choose_streams(admitted.caller, admitted.callee)
         streams = CallStreams(parts.stream_tools, facts, choices, media, clock=clock, log=log)
+        recording = choose_recordings(admitted.caller, admitted.callee)
+        recordings = parts.recordings.follow(facts, recording, media, clock, log)
+        followers = CallFollowers(streams, recordings)
         start = CallStart(
-            setup=setup, began=clock.began, media=media, invite=arrived, streams=streams, log=log
+            setup=setup, began=clock.began, media=media, invite=arrived, followers=followers, log=log
         )
         runner = CallRunner(parts.tools, self, start)
-        self._entries[runner] = _Entry(admitted, log)
+        self._entries[runner] = _Entry(admitted, followers, log)
         self._add_server(runner, arrived.key)
         runner.start()
 
@@ -320,7 +333,9 @@ class Calls:
     def _refuse(self, arrived: RequestArrived, refused: Refused) -> None:
         """Answer a call that is not carried; it too has a verdict and, but in a flood, a record."""
         ending = verdict(refused.slug, detail=refused.detail)
-        self._answer(arrived, RULES[refused.slug].status, refused.retry_after)
+        wait = refused.retry_after
+        extra = None if wait is None else ("Retry-After", str(wait))
+        self._answer(arrived, RULES[refused.slug].status, extra)
         self._count_end(ending)
         now = self._parts.clock.monotonic()
         if refused.slug is Slug.UNKNOWN_TRUNK and not self._strangers.take(now):
@@ -330,7 +345,7 @@ class Calls:
         place = f"{source.transport}:{source.host}:{source.port}"
         log = self._parts.log.bind(call_id=snapshot.call_id, account=refused.account, source=place)
         log_ending(log, ending, 0.0)
-        record = encode_record(self._parts.node.name, snapshot, [], [], place)
+        record = encode_record(self._parts.node.name, snapshot, [], Followed(), place)
         self._parts.journal.append(record)
 
     def _refused_call(self, invite: Request, refused: Refused, ending: Verdict) -> CallSnapshot:

@@ -190,6 +190,10 @@ class Media:
         """End a recording; `recording_closed` comes with the final statistics."""
         self._engine.close_recording(recording)
 
+    def forget_recording(self, recording: int) -> None:
+        """Listen to a recording no more."""
+        self._recordings.pop(recording, None)
+
     def totals(self) -> EngineTotals:
         """Return the engine's counters."""
         return decode_totals(self._engine.totals())

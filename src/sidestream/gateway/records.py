@@ -1,6 +1,6 @@
-"""The journal's record of one call: how it went, how it ended, its media and its streams."""
+"""The journal's record of one call: how it went, how it ended, its media, its streams and its recordings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -8,6 +8,7 @@ import msgspec
 
 from sidestream.call.record import CallSnapshot
 from sidestream.gateway.engine_messages import SideStats, StreamClosed
+from sidestream.gateway.recording_records import RecordingRecord
 from sidestream.stream.verdicts import StreamVerdict
 
 RECORD_VERSION: Final = 1
@@ -35,6 +36,14 @@ class StreamRecord:
     when it told nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What was made of a call besides carrying it."""
+
+    streams: list[StreamRecord] = field(default_factory=list)
+    recordings: list[RecordingRecord] = field(default_factory=list)
+
+
 def delivery(closed: StreamClosed) -> dict[str, object]:
     """Return what the engine counted of a stream, for its record."""
     return {
@@ -49,7 +58,11 @@ def delivery(closed: StreamClosed) -> dict[str, object]:
 
 
 def encode_record(
-    node: str, snapshot: CallSnapshot, media: list[SideStats], streams: list[StreamRecord], source: str
+    node: str,
+    snapshot: CallSnapshot,
+    media: list[SideStats],
+    followers: Followed,
+    source: str,
 ) -> bytes:
     """Return the record as one JSON object without line breaks.
 
@@ -57,7 +70,7 @@ def encode_record(
         node: name of the gateway.
         snapshot: the call with its verdict.
         media: statistics of both legs; empty when no media was reserved.
-        streams: every stream that was begun or would have been.
+        followers: every stream and recording that was begun or would have been.
         source: where the INVITE came from, as `udp:192.0.2.1:5060`.
     """
     record = {
@@ -66,7 +79,8 @@ def encode_record(
         **{name: getattr(snapshot, name) for name in snapshot.__dataclass_fields__},
         "source": source,
         "media": [msgspec.structs.asdict(side) for side in media],
-        "streams": streams,
+        "streams": followers.streams,
+        "recordings": followers.recordings,
     }
     return msgspec.json.encode(record)
 

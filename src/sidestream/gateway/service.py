@@ -33,6 +33,8 @@ from sidestream.gateway.journal import Journal
 from sidestream.gateway.media import Media
 from sidestream.gateway.names import Names
 from sidestream.gateway.ops import OpsApplication, OpsServer
+from sidestream.gateway.recording_plan import choose_recordings
+from sidestream.gateway.recordings import BODIES, OPTION_TAGS, Recordings, RecordingsParts
 from sidestream.gateway.sip_options import ListenAddress, StackOptions
 from sidestream.gateway.sip_stack import SipStack
 from sidestream.gateway.stream_runner import StreamTools
@@ -45,6 +47,7 @@ from sidestream.sip.events import SipEvent
 JOURNAL_DIRECTORY: Final = "journal"
 """Below the directory of the database."""
 
+USER_AGENT: Final = f"Sidestream/{__version__}"
 LAG_INTERVAL_S: Final = 0.5
 PEER_LOOKUP_S: Final = 60.0
 """How often the names of peers are looked up, by which their calls are known."""
@@ -117,9 +120,15 @@ class Gateway:
         self._media: Media | None = None
         self._stack: SipStack | None = None
         self._calls: Calls | None = None
+        self._recordings: Recordings | None = None
         self._ops: OpsServer | None = None
         self._early: deque[SipEvent] = deque()
         self.log = logger(node=node.name)
+
+    @property
+    def recordings(self) -> Recordings | None:
+        """The table of recordings, which controls them; None before the start."""
+        return self._recordings
 
     @property
     def calls(self) -> Calls | None:
@@ -137,11 +146,15 @@ class Gateway:
         self._open_journal()
         media = self._media = self._open_media()
         options = StackOptions(
-            allowed_methods=ALLOWED_METHODS, advertise=str(node.advertise) if node.advertise else None
+            allowed_methods=ALLOWED_METHODS,
+            supported=OPTION_TAGS,
+            bodies=BODIES,
+            advertise=str(node.advertise) if node.advertise else None,
         )
         listeners = [ListenAddress(one.transport, str(one.host), one.port) for one in node.sip]
         stack = self._stack = await SipStack.open(listeners, self._on_sip, options)
-        self._calls = self._make_calls(media, stack)
+        recordings = self._recordings = self._make_recordings(media, stack)
+        self._calls = self._make_calls(media, stack, recordings)
         lines = [f"sip {bound.transport} {_place(bound)}" for bound in stack.bound]
         if node.api is not None:
             application = OpsApplication(lambda: not self._admission.draining, self._metrics)
@@ -149,6 +162,7 @@ class Gateway:
             lines.append(f"api {await self._ops.start()}")
         self._metrics.read_from(self._read_metrics)
         self._tasks.spawn(self._measure_lag(), "loop lag")
+        self._tasks.spawn(recordings.probes.run(), "recorder probes")
         await self._know_peers(stack)
         gc.freeze()
         self._take_early_events()
@@ -217,7 +231,26 @@ class Gateway:
         media.start()
         return media
 
-    def _make_calls(self, media: Media, stack: SipStack) -> Calls:
+    def _make_recordings(self, media: Media, stack: SipStack) -> Recordings:
+        recordings = Recordings(
+            RecordingsParts(
+                node=self._configuration.node,
+                sip=stack,
+                contacts=stack.contacts,
+                user_agent=USER_AGENT,
+                media=media,
+                names=self._names,
+                metrics=self._metrics,
+                clock=SYSTEM_CLOCK,
+                log=self.log,
+            )
+        )
+        for account, service in self._configuration.services():
+            for choice in choose_recordings(service, service):
+                recordings.prepare(account.name, choice)
+        return recordings
+
+    def _make_calls(self, media: Media, stack: SipStack, recordings: Recordings) -> Calls:
         node = self._configuration.node
         stream_tools = StreamTools(
             media=media,
@@ -228,10 +261,11 @@ class Gateway:
         )
         parts = CallsParts(
             node=node,
-            identity=ServerIdentity(contacts=stack.contacts, user_agent=f"Sidestream/{__version__}"),
+            identity=ServerIdentity(contacts=stack.contacts, user_agent=USER_AGENT),
             admission=self._admission,
             tools=CallTools(sip=stack, media=media, names=self._names, metrics=self._metrics),
             stream_tools=stream_tools,
+            recordings=recordings,
             journal=self._journal,
             clock=SYSTEM_CLOCK,
             log=self.log,
@@ -242,12 +276,18 @@ class Gateway:
         if self._calls is None or self._early:
             self._early.append(event)
         else:
+            self._bring(event)
+
+    def _bring(self, event: SipEvent) -> None:
+        """Bring an event to the recording or else to the call that it concerns."""
+        taken = self._recordings is not None and self._recordings.take(event)
+        if not taken and self._calls is not None:
             self._calls.on_event(event)
 
     def _take_early_events(self) -> None:
         """Bring what came while the parts were being put together."""
         while self._early and self._calls is not None:
-            self._calls.on_event(self._early[0])
+            self._bring(self._early[0])
             self._early.popleft()
 
     async def _know_peers(self, stack: SipStack) -> None:
@@ -293,6 +333,8 @@ class Gateway:
         }
         if self._calls is not None:
             readings |= self._calls.read_metrics()
+        if self._recordings is not None:
+            readings |= self._recordings.read_metrics()
         if self._media is not None:
             readings |= media_module.read_metrics(self._media.totals())
         if self._stack is not None:

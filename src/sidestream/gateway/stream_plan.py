@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from sidestream.call.facts import HeaderList, Participant
 from sidestream.call.side import Side
@@ -30,6 +30,34 @@ _LAYOUTS: Final[Mapping[Layout, EngineLayout]] = {
     Layout.INTERLEAVED: "interleaved",
     Layout.MIXED: "mixed",
 }
+
+
+class Named(Protocol):
+    """An integration, of whatever type."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+
+class Chosen(Protocol):
+    """An integration that is used for a call."""
+
+    @property
+    def integration(self) -> Named:
+        """What is used."""
+        ...
+
+    @property
+    def service(self) -> str:
+        """The voice service that has it."""
+        ...
+
+    @property
+    def direction(self) -> Direction:
+        """Of the call, as that service sees it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +163,7 @@ def _format_of_call(codec: NegotiatedCodec | None, frame: int, layout: EngineLay
             return None
 
 
-def template_values(call: CallFacts, choice: StreamChoice) -> dict[str, str]:
+def template_values(call: CallFacts, choice: Chosen) -> dict[str, str]:
     """Return what templates may name; headers by `sip.header.` and their lower-case name."""
     values = {
         HEADER_PREFIX + name.lower(): value for name, value in reversed(list(call.invite))

@@ -124,6 +124,73 @@ STREAM_FAULTS: Final = _counter(
     "Errors of our own in the handling of streams; each ended its stream, never its call.",
 )
 
+RECORDINGS_ACTIVE: Final = _gauge(
+    "sidestream_recordings_active",
+    "Recordings that have no verdict yet: they record, or look for a recorder.",
+)
+RECORDINGS_DUE: Final = _counter(
+    "sidestream_recordings_due_total", "Recordings that calls should have had, by integration.", "integration"
+)
+RECORDINGS: Final = _counter(
+    "sidestream_recordings_total",
+    "Recordings that ended, by the verdict's slug and its class; `not-recorded` are those that are missing.",
+    "verdict",
+    "result",
+)
+RECORDING_ATTEMPTS: Final = _counter(
+    "sidestream_recording_attempts_total",
+    "Recording sessions that a server was asked for: `established`, `abandoned`, or why not.",
+    "outcome",
+)
+RECORDING_FAILOVERS: Final = _counter(
+    "sidestream_recording_failovers_total",
+    "Times that a copy went on to another server, by cause, at `setup` or in `mid-call`.",
+    "cause",
+    "when",
+)
+RECORDING_LOSSES: Final = _counter(
+    "sidestream_recording_losses_total", "Recording sessions that stood and were lost, by cause.", "cause"
+)
+RECORDING_STREAMS_REFUSED: Final = _counter(
+    "sidestream_recording_streams_refused_total", "Streams that a recorder did not want."
+)
+RECORDING_FIRST_PACKET_SECONDS: Final = Metric(
+    "sidestream_recording_first_packet_seconds",
+    Kind.HISTOGRAM,
+    "From the call's answer to the first packet sent to the recorder; 0 when that was before.",
+    buckets=_SECONDS[:11],
+)
+RECORDING_GAP_SECONDS: Final = Metric(
+    "sidestream_recording_gap_seconds",
+    Kind.HISTOGRAM,
+    "What a copy lacks of its call between a recorder that was lost and the next one.",
+    buckets=_SECONDS,
+)
+RECORDING_DOCUMENTS: Final = _counter(
+    "sidestream_recording_documents_total", "Metadata documents sent, by the method they rode in.", "method"
+)
+RECORDING_DOCUMENTS_REFUSED: Final = _counter(
+    "sidestream_recording_documents_refused_total",
+    "Changes that a recorder turned down, by method.",
+    "method",
+)
+RECORDING_ODDITIES: Final = _counter(
+    "sidestream_recording_oddities_total",
+    "Descriptions of recorders that were not by the book and were understood all the same.",
+    "note",
+)
+RECORDING_FAULTS: Final = _counter(
+    "sidestream_recording_faults_total",
+    "Errors of our own in the handling of recordings; each ended its recording, never its call.",
+)
+RECORDERS_UP: Final = _gauge(
+    "sidestream_recorder_up",
+    "1 while a recording server is asked, 0 while it is left out after failures.",
+    "account",
+    "integration",
+    "server",
+)
+
 SIP_EVENTS: Final = _counter(
     "sidestream_sip_requests_total", "SIP requests that reached the calls.", "method"
 )

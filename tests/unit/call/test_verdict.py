@@ -11,6 +11,7 @@ from sidestream.call.events import (
     HangUpBy,
     MediaFailed,
     MediaTimedOut,
+    RecordingRefused,
     RequestTransportFailed,
     ResponseTransportFailed,
     TimerName,
@@ -131,6 +132,12 @@ def broken() -> CallBench:
     return bench.start()
 
 
+def unrecorded() -> CallBench:
+    bench = CallBench()
+    bench.apply(RecordingRefused("No recording server could be reached.", 'SIP;cause=503;text="Required"'))
+    return bench
+
+
 ENDINGS: dict[Slug, Callable[[], CallBench]] = {
     Slug.CALLER_HUNG_UP: lambda: hung_up(Side.A),
     Slug.CALLEE_HUNG_UP: lambda: hung_up(Side.B),
@@ -158,6 +165,7 @@ ENDINGS: dict[Slug, Callable[[], CallBench]] = {
     Slug.ANSWER_UNUSABLE: unusable,
     Slug.CALLER_UNREACHABLE: caller_gone,
     Slug.NO_PEER: lambda: CallBench(peers=0).start(),
+    Slug.RECORDING_REQUIRED: unrecorded,
     Slug.BODY_UNSUPPORTED: lambda: CallBench(content_type="text/plain").start(),
     Slug.OFFER_UNREADABLE: lambda: CallBench(offer=b"nonsense").start(),
     Slug.OFFER_NOT_ACCEPTABLE: lambda: CallBench(offer=sdp("9")).start(),

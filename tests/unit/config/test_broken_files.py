@@ -12,8 +12,6 @@ from sidestream.config.problems import Problem, format_problems
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "config"
 FILES = sorted((DATA / "broken").glob("*.yaml"))
-UNAVAILABLE_TOO = {"siprec-on-carrier", "x-headers"}
-"""Files with a fault in what this version refuses anyway: both are told."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +55,6 @@ def test_file_line_key_and_remedy_are_named(path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.stem))
 def test_one_fault_makes_one_problem(path: Path) -> None:
     problems = problems_of(path)
-    if path.stem in UNAVAILABLE_TOO:
-        problems = tuple(problem for problem in problems if "not available" not in problem.message)
     assert len(problems) == 1, format_problems(problems)
 
 

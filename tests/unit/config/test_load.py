@@ -164,13 +164,12 @@ def test_of_the_full_configuration_only_what_this_version_lacks_is_refused(
     monkeypatch.setenv("TRANSCRIPT_TOKEN", "t")
     with pytest.raises(ConfigError) as raised:
         load(CONTRACT)
-    trunk, integrations = "accounts[0].voice_services[0].trunk", "accounts[0].voice_services[1].integrations"
+    trunk = "accounts[0].voice_services[0].trunk"
     assert [(each.line, each.key) for each in raised.value.problems] == [
         (6, "node.sip[2]"),
         (11, "node.tls"),
         (25, f"{trunk}.auth"),
         (28, f"{trunk}.options_ping"),
-        (49, f"{integrations}[1].type"),
     ]
     for problem in raised.value.problems:
         assert "not available in this version" in problem.message
@@ -181,12 +180,16 @@ def test_without_what_this_version_lacks_the_full_configuration_is_valid(
 ) -> None:
     monkeypatch.setenv("TRANSCRIPT_TOKEN", "t")
     lines = CONTRACT.read_text().splitlines()
-    siprec = next(index for index, line in enumerate(lines) if "name: compliance" in line)
-    routes = next(index for index, line in enumerate(lines) if line.startswith("    routes:"))
-    lacking = {5, 10, 24, 27, *range(siprec, routes)}
+    lacking = {5, 10, 24, 27}
     kept = "\n".join(line for index, line in enumerate(lines) if index not in lacking)
     configuration = parse_text(kept.replace("{env: TRANSCRIPT_TOKEN}", "{env: TOKEN}"))
     (stream,) = configuration.accounts[0].voice_services[1].media_streams
+    (recording,) = configuration.accounts[0].voice_services[1].recordings
+    assert (recording.servers[0].uri.transport, recording.copies) == ("tcp", 1)
+    assert [(name, each.text) for name, each in recording.x_headers] == [
+        ("X-Tenant", "{account.name}"),
+        ("X-Call-Ref", "{call.id}"),
+    ]
     assert stream.forward_headers == ("User-to-User", "P-Asserted-Identity")
     assert [(name, each.text) for name, each in stream.headers] == [("X-Tenant", "{account.name}")]
     assert configuration.accounts[0].voice_services[0].trunk is not None

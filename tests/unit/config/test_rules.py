@@ -149,11 +149,43 @@ SIPREC = """\
 """
 
 
-def test_recordings_are_refused_by_kind_and_then_by_this_version() -> None:
-    on_carrier = problems_of(("        kind: carrier\n", f"        kind: carrier\n{SIPREC}"))
-    assert len(on_carrier) == 2
-    assert any("refused on a service of kind carrier" in message for _, message in on_carrier)
-    assert all(key == "accounts[0].voice_services[0].integrations[0].type" for key, _ in on_carrier)
+@pytest.mark.parametrize("kind", ["carrier", "voice_gateway"])
+def test_recordings_are_refused_by_kind(kind: str) -> None:
+    refused = problems_of(("        kind: carrier\n", f"        kind: {kind}\n{SIPREC}"))
+    assert refused == [
+        (
+            "accounts[0].voice_services[0].integrations[0].type",
+            f"a siprec integration is refused on a service of kind {kind}",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "instead_of", "key"),
+    [
+        ("sip:127.0.0.1:5070;transport=tls", "sip:127.0.0.1:5070", ".servers[0].uri"),
+        ("sips:127.0.0.1:5070", "sip:127.0.0.1:5070", ".servers[0].uri"),
+        ('"}, {uri: "sip:127.0.0.1:5070"}]', '"}]', ".servers[1].uri"),
+        ("on_loss: hang_up\n            servers", "servers", ".on_loss"),
+        ("copies: 4\n            servers", "servers", ".copies"),
+        ("early: 6s\n            servers", "servers", ".early"),
+        ("stop_codes: [200]\n            servers", "servers", ".stop_codes[0]"),
+    ],
+)
+def test_recordings_are_refused_by_what_is_not_possible(written: str, instead_of: str, key: str) -> None:
+    siprec = SIPREC.replace(instead_of, written, 1)
+    found = problems_of(("        integrations:\n", siprec), ("sip: [", "sip: [tcp://127.0.0.1:5061, "))
+    assert [place for place, _ in found] == [f"{LIVE}{key}"]
+
+
+def test_a_recorder_is_reached_by_what_is_listened_on_and_by_tcp_unless_it_says_else() -> None:
+    listeners = ("sip: [udp://127.0.0.1:5060, tcp://127.0.0.1:5060]", "sip: [udp://127.0.0.1:5060]")
+    by_default = problems_of(("        integrations:\n", SIPREC), (listeners[0], listeners[1]))
+    assert by_default == [
+        (f"{LIVE}.servers[0].uri", "this server is reached by tcp, which the gateway does not listen on")
+    ]
+    by_udp = SIPREC.replace("5070", "5070;transport=udp")
+    assert problems_of(("        integrations:\n", by_udp), (listeners[0], listeners[1])) == []
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from sidestream.gateway.clock import Clock
 from sidestream.gateway.journal import Journal
 from sidestream.gateway.media import Media
 from sidestream.gateway.names import Names
+from sidestream.gateway.recordings import Recordings, RecordingsParts
 from sidestream.gateway.stream_runner import StreamTools
 from sidestream.observe.logging import logger
 from sidestream.observe.metrics import Metrics
@@ -27,6 +28,7 @@ from sidestream.sip.events import (
     RequestReceived,
     ResponseReceived,
     ServerKey,
+    SipEvent,
 )
 from sidestream.sip.hop import Hop
 from sidestream.sip.message import Request, Response
@@ -99,6 +101,22 @@ class FakeGateway:
         self.journal = Journal(directory)
         self.directory = directory
         names = Names(lookup)
+        self.recordings = Recordings(
+            RecordingsParts(
+                node=conf.node,
+                sip=self.sip,
+                contacts={
+                    "udp": "sip:127.0.0.1:5060",
+                    "tcp": "sip:127.0.0.1:5060;transport=tcp",
+                },
+                user_agent="Sidestream/1",
+                media=self.media,
+                names=names,
+                metrics=self.metrics,
+                clock=Clock(monotonic=lambda: self.now),
+                log=logger(),
+            )
+        )
         self.calls = Calls(
             CallsParts(
                 node=conf.node,
@@ -108,14 +126,20 @@ class FakeGateway:
                 stream_tools=StreamTools(
                     media=self.media, names=names, metrics=self.metrics, denied=(), ca_pem=lambda _: None
                 ),
+                recordings=self.recordings,
                 journal=self.journal,
                 clock=Clock(monotonic=lambda: self.now),
                 log=logger(),
             )
         )
 
+    def tell(self, event: SipEvent) -> None:
+        """Bring an event as the gateway does."""
+        if not self.recordings.take(event):
+            self.calls.on_event(event)
+
     def receive(self, message: Request, key: int = 1, host: str = "192.0.2.1") -> None:
-        self.calls.on_event(RequestReceived(ServerKey(key), message, source(host)))
+        self.tell(RequestReceived(ServerKey(key), message, source(host)))
 
     def answer(self, status: int, body: str = "", tag: str = "peer") -> None:
         """Answer the last request that was sent."""
@@ -125,7 +149,7 @@ class FakeGateway:
         if body:
             response.headers.set("Content-Type", "application/sdp")
             response.body = body.encode()
-        self.calls.on_event(ResponseReceived(key, response, PEER))
+        self.tell(ResponseReceived(key, response, PEER))
 
     @property
     def statuses(self) -> list[int]:

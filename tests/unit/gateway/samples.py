@@ -15,7 +15,7 @@ STREAM = (
 TEXT = """
 node:
   name: gw
-  sip: [udp://127.0.0.1:5060]
+  sip: [udp://127.0.0.1:5060, tcp://127.0.0.1:5060]
   media: {{address: 127.0.0.1, ports: 20000-29999}}
   limits: {{max_calls: {max_calls}, calls_per_second: {rate}}}
 accounts:
