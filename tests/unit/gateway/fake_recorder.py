@@ -117,7 +117,9 @@ class RecordedCall:
         *,
         dress: Callable[[Response], None] | None = None,
     ) -> Response:
-        response = response_to(sent, status, None, None if status == 100 else sent.to_tag or f"r{sent.call_id}")
+        response = response_to(
+            sent, status, None, None if status == 100 else sent.to_tag or f"r{sent.call_id}"
+        )
         response.headers.set("Contact", "<sip:192.0.2.41:5070;transport=tcp>")
         if body:
             response.headers.set("Content-Type", "application/sdp")
@@ -146,7 +148,9 @@ class RecordedCall:
             key, sent = self.last(method)
         self.respond(key, sent, status)
 
-    def ask(self, dialog: Dialog, method: str, body: str = "", kind: str = "application/sdp") -> Response | None:
+    def ask(
+        self, dialog: Dialog, method: str, body: str = "", kind: str = "application/sdp"
+    ) -> Response | None:
         """Send a request of the recorder and return our answer."""
         sent = dialog.create_request(method)
         if body:
@@ -168,7 +172,9 @@ class RecordedCall:
         """The directions that we offered, one word for each offer."""
         found = [read_body(sent).description for _, sent in self.asked if sent.body]
         return [
-            "/".join(section.direction.value for section in offer.media) for offer in found if offer is not None
+            "/".join(section.direction.value for section in offer.media)
+            for offer in found
+            if offer is not None
         ]
 
     @property

@@ -112,7 +112,9 @@ async def test_a_mandatory_recording_is_confirmed_before_the_far_leg_is_invited(
 
 
 @pytest.mark.parametrize("status", [403, 486, 488, 503, 603])
-async def test_without_a_recorder_a_call_that_must_be_recorded_is_refused(tmp_path: Path, status: int) -> None:
+async def test_without_a_recorder_a_call_that_must_be_recorded_is_refused(
+    tmp_path: Path, status: int
+) -> None:
     call = RecordedCall(tmp_path, MANDATORY)
     call.begin()
     while call.gateway.statuses == [100]:
