@@ -731,7 +731,12 @@ async def test_the_command_records_and_ends_by_sigint(tmp_path: Path, form: str)
                 await talk(sources, answer.ports, [speech(0, 5), speech(1, 5)])
                 await client.update(stopped(ids))
                 await client.bye()
-                await asyncio.sleep(0.3)
+                summary = tmp_path / client.call_id / "summary.json"
+                for _ in range(200):
+                    if summary.exists():
+                        break
+                    await asyncio.sleep(0.05)
+                await asyncio.sleep(0.1)
         process.send_signal(signal.SIGINT)
         printed = (await asyncio.wait_for(process.communicate(), 20))[0].decode()
         assert process.returncode == 0, printed

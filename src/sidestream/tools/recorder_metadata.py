@@ -218,11 +218,9 @@ def _judge_first(document: Recording) -> Iterator[Finding]:
         if session.session_id not in recorded:
             text = "no sessionrecordingassoc says since when the session is recorded"
             yield remark("metadata-association", text, "RFC 7865 section 6.4")
-    taking_part = {each.participant_id for each in document.participant_sessions}
-    for participant in document.participants:
-        if participant.participant_id not in taking_part:
-            text = f"no participantsessionassoc puts {participant.names[0].aor} into a session"
-            yield remark("metadata-association", text, "RFC 7865 section 6.6")
+    if document.participants and not document.participant_sessions:
+        text = "no participantsessionassoc puts anybody into a session"
+        yield remark("metadata-association", text, "RFC 7865 section 6.6")
     yield from _judge_senders(document)
 
 

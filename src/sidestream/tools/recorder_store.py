@@ -19,7 +19,6 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from io import BufferedWriter
 from pathlib import Path
 from typing import Final
 
@@ -60,8 +59,6 @@ class SessionStore:
     directory: Path
     documents: list[MetadataEntry] = field(default_factory=list)
     findings: Findings = field(default_factory=Findings)
-    _index: BufferedWriter | None = None
-    _messages: BufferedWriter | None = None
     _told: int = 0
     _wavs: dict[int, WavWriter] = field(default_factory=dict)
 
@@ -72,31 +69,35 @@ class SessionStore:
         Raises:
             OSError: it cannot be written.
         """
-        store = cls(new_directory(root, safe_name(call_id)))
-        store._index = (store.directory / "metadata.jsonl").open("wb")
-        store._messages = (store.directory / "messages.txt").open("wb")
-        return store
+        return cls(new_directory(root, safe_name(call_id)))
 
     def keep_message(self, at: datetime, direction: str, data: bytes) -> None:
         """Keep a SIP message, up to a bound."""
-        if self._messages is None or self._told >= MAX_MESSAGES:
-            return
-        self._told += 1
-        self._messages.write(f"--- {stamp(at)} {direction}\n".encode() + data.rstrip() + b"\n\n")
-        self._messages.flush()
+        if self._told < MAX_MESSAGES:
+            self._told += 1
+            self._append("messages.txt", f"--- {stamp(at)} {direction}\n".encode() + data.rstrip() + b"\n\n")
 
     def keep_document(self, data: bytes, entry: MetadataEntry) -> MetadataEntry:
         """Keep a document; returns the entry with its file. Past the bound it is left out."""
         if len(self.documents) >= MAX_DOCUMENTS:
             return entry
         file = self.directory / f"metadata-{entry.number:03}.xml"
-        file.write_bytes(data)
+        try:
+            file.write_bytes(data)
+        except OSError as error:
+            self.findings.add(violation("disk", f"{file.name} cannot be kept: {error.strerror or error}"))
         entry = replace(entry, file=file)
         self.documents.append(entry)
-        if self._index is not None:
-            self._index.write(msgspec.json.encode(entry.to_json()) + b"\n")
-            self._index.flush()
+        self._append("metadata.jsonl", msgspec.json.encode(entry.to_json()) + b"\n")
         return entry
+
+    def _append(self, name: str, data: bytes) -> None:
+        """Append to a file; none stays open, for there may be thousands of sessions."""
+        try:
+            with (self.directory / name).open("ab") as file:
+                file.write(data)
+        except OSError as error:
+            self.findings.add(violation("disk", f"{name} cannot be kept: {error.strerror or error}"))
 
     def write(self, number: int, position: int, samples: array[int]) -> None:
         """Place samples of a stream."""
@@ -181,10 +182,6 @@ class SessionStore:
         content = msgspec.json.format(msgspec.json.encode(result.to_json()), indent=2)
         with contextlib.suppress(OSError):
             (self.directory / "summary.json").write_bytes(content + b"\n")
-            for kept in (self._index, self._messages):
-                if kept is not None:
-                    kept.close()
-        self._index = self._messages = None
         return result
 
 

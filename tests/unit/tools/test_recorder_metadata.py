@@ -78,7 +78,7 @@ def test_a_mixed_stream_and_missing_associations_are_remarked() -> None:
     text = "\n".join(
         each for each in text.splitlines() if not each.startswith(("<sessionrec", "<participantsession"))
     )
-    assert take(history, text) == ["metadata-association"] * 3 + ["mixed-stream", "metadata-sender"]
+    assert take(history, text) == ["metadata-association"] * 2 + ["mixed-stream", "metadata-sender"]
 
 
 def test_a_snapshot_request_is_not_for_the_client_to_send() -> None:
