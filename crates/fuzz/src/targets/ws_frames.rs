@@ -22,7 +22,7 @@ pub fn ws_frames(data: &[u8]) {
     }
 }
 
-fn pieces<'a>(mut stream: &'a [u8], sizes: [u8; 4]) -> Vec<&'a [u8]> {
+fn pieces(mut stream: &[u8], sizes: [u8; 4]) -> Vec<&[u8]> {
     let mut pieces = Vec::new();
     for size in sizes.iter().cycle() {
         if stream.is_empty() {
