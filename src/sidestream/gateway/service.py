@@ -154,7 +154,7 @@ class Gateway:
         self._metrics.read_from(self._read_metrics)
         self._tasks.spawn(self._measure_lag(), "loop lag")
         await self._know_peers(stack)
-        _calm_collector()
+        calm_collector()
         self._take_early_events()
         return lines
 
@@ -304,7 +304,7 @@ class Gateway:
         return readings
 
 
-def _calm_collector() -> None:
+def calm_collector() -> None:
     """Have the collector of cyclic garbage leave alone what lives on, and look at the rest seldom.
 
     Calls leave no cycles behind when all goes well, so there is little to find. At the usual thresholds,
