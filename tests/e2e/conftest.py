@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _phones_go_first() -> Iterator[None]:
     """Let phones and gateway keep their 20 ms on a busy machine, where the system allows it.
 
