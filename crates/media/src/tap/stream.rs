@@ -15,6 +15,7 @@ use super::track::{Track, TrackShape};
 use crate::clock::{Nanos, MILLISECOND};
 use crate::dtmf::EventBlock;
 use crate::error::Result;
+use crate::prefetch::prefetch;
 
 #[derive(Debug)]
 struct Channel {
@@ -22,6 +23,8 @@ struct Channel {
     track: Track,
     chunks: u64,
     unsupported: bool,
+    /// When the timeline has something to do.
+    due: Nanos,
 }
 
 /// See the module.
@@ -50,11 +53,15 @@ impl StreamTap {
             rate: spec.sample_rate,
             frame: shape.frame as usize,
         };
-        let channel = |_| Channel {
-            timeline: Timeline::new(shape),
-            track: Track::new(track),
-            chunks: 0,
-            unsupported: false,
+        let channel = |_| {
+            let timeline = Timeline::new(shape);
+            Channel {
+                due: timeline.due(),
+                timeline,
+                track: Track::new(track),
+                chunks: 0,
+                unsupported: false,
+            }
         };
         let channels = spec.channels.iter().map(channel).collect();
         let joiner = Joiner::default();
@@ -71,6 +78,13 @@ impl StreamTap {
     /// The stream's shape.
     pub const fn spec(&self) -> &StreamSpec {
         &self.spec
+    }
+
+    /// Asks for the memory of the side of this index.
+    pub fn prefetch(&self, index: usize) {
+        if let Some(channel) = self.channels.get(index) {
+            prefetch(channel);
+        }
     }
 
     /// Takes one packet of the side of this index.
@@ -103,7 +117,13 @@ impl StreamTap {
             content: content_of(packet),
         };
         channel.timeline.push(&packet, now, &mut channel.track);
-        self.deliver(sink);
+        channel.due = channel.timeline.due();
+        if self.spec.layout == Layout::Separate {
+            // The other channel is not touched: its memory is far away.
+            self.deliver_channel(index, sink);
+        } else {
+            self.deliver(sink);
+        }
     }
 
     /// Says whether the participant of this index holds the call: silence is then of that cause.
@@ -176,7 +196,7 @@ impl StreamTap {
         if self.flushed {
             return NEVER;
         }
-        let due = self.channels.iter().map(|channel| channel.timeline.due());
+        let due = self.channels.iter().map(|channel| channel.due);
         due.min().unwrap_or(NEVER)
     }
 
@@ -226,6 +246,9 @@ impl StreamTap {
     }
 
     fn deliver(&mut self, sink: &mut impl TapSink) {
+        for channel in &mut self.channels {
+            channel.due = channel.timeline.due();
+        }
         match (self.spec.layout, self.channels.as_mut_slice()) {
             (Layout::Separate, _) => self.deliver_separate(sink),
             (layout, [first, second]) => {
@@ -263,39 +286,65 @@ impl StreamTap {
 
     /// The earliest frame goes first, so that channels which have much to tell at once do not part.
     fn deliver_separate(&mut self, sink: &mut impl TapSink) {
-        let samples = self.spec.frame_samples() as u32;
         loop {
-            let ready = self.channels.iter_mut().zip(&self.spec.channels);
-            let ready = ready.filter(|(channel, _)| channel.track.has_frame());
-            let Some((channel, spec)) = ready.min_by_key(|(channel, _)| channel.track.front())
-            else {
+            let ready = self.channels.iter().enumerate();
+            let ready = ready.filter(|(_, channel)| channel.track.has_frame());
+            let Some((index, _)) = ready.min_by_key(|(_, channel)| channel.track.front()) else {
                 return;
             };
-            channel.chunks += 1;
-            sink.media(Frame {
-                channel: spec.channel,
-                participant: &spec.participant,
-                chunk: channel.chunks,
-                timestamp: channel.track.front(),
-                payload: channel.track.frame(),
-                samples,
-                silence_samples: silence_of(&channel.track),
-            });
-            channel.track.advance();
+            self.deliver_frame(index, sink);
         }
     }
 
-    fn deliver_gaps(&mut self, sink: &mut impl TapSink) {
-        for (channel, spec) in self.channels.iter_mut().zip(&self.spec.channels) {
-            let dropped = channel.track.take_dropped();
-            if dropped > 0 {
-                sink.dropped(spec.channel, dropped);
-            }
-            channel
-                .track
-                .take_gaps()
-                .for_each(|gap| sink.gap(spec.channel, gap));
+    /// The same where only one channel can have frames.
+    fn deliver_channel(&mut self, index: usize, sink: &mut impl TapSink) {
+        let has_frame =
+            |tap: &Self| tap.channels.get(index).is_some_and(|channel| channel.track.has_frame());
+        while has_frame(self) {
+            self.deliver_frame(index, sink);
         }
+        self.deliver_gaps_of(index, sink);
+    }
+
+    fn deliver_frame(&mut self, index: usize, sink: &mut impl TapSink) {
+        let (Some(channel), Some(spec)) =
+            (self.channels.get_mut(index), self.spec.channels.get(index))
+        else {
+            return;
+        };
+        channel.chunks += 1;
+        sink.media(Frame {
+            channel: spec.channel,
+            participant: &spec.participant,
+            chunk: channel.chunks,
+            timestamp: channel.track.front(),
+            payload: channel.track.frame(),
+            samples: self.spec.frame_samples() as u32,
+            silence_samples: silence_of(&channel.track),
+        });
+        channel.track.advance();
+    }
+
+    fn deliver_gaps(&mut self, sink: &mut impl TapSink) {
+        for index in 0..self.channels.len() {
+            self.deliver_gaps_of(index, sink);
+        }
+    }
+
+    fn deliver_gaps_of(&mut self, index: usize, sink: &mut impl TapSink) {
+        let (Some(channel), Some(spec)) =
+            (self.channels.get_mut(index), self.spec.channels.get(index))
+        else {
+            return;
+        };
+        let dropped = channel.track.take_dropped();
+        if dropped > 0 {
+            sink.dropped(spec.channel, dropped);
+        }
+        channel
+            .track
+            .take_gaps()
+            .for_each(|gap| sink.gap(spec.channel, gap));
     }
 }
 

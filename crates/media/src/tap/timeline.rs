@@ -590,13 +590,15 @@ impl Timeline {
     }
 
     fn samples(&self, span: Nanos) -> u64 {
-        (u128::from(span) * u128::from(self.shape.rate) / u128::from(SECOND)) as u64
+        // Whole seconds apart: no product needs more than 64 bits, and none a slow division.
+        let rate = u64::from(self.shape.rate);
+        span / SECOND * rate + span % SECOND * rate / SECOND
     }
 
     /// The first instant at which the wall clock has reached a position.
     fn time_of(&self, position: u64) -> Nanos {
-        let span = u128::from(position) * u128::from(SECOND);
-        self.shape.start + span.div_ceil(u128::from(self.shape.rate.max(1))) as Nanos
+        let rate = u64::from(self.shape.rate.max(1));
+        self.shape.start + position / rate * SECOND + (position % rate * SECOND).div_ceil(rate)
     }
 }
 
