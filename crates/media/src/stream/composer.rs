@@ -14,6 +14,9 @@ use crate::ws::message::{self, MediaFields, MediaTemplate};
 
 /// The longest run of audio that is dropped at once, in milliseconds.
 const DROP_RUN_MS: u32 = 500;
+/// For how long messages are kept for an endpoint that has never acknowledged: an endpoint that does so says it early,
+/// and for one that does not nothing is to be sent again.
+const GRACE: Nanos = 2 * SECOND;
 /// `stream.lag` is told at quarters of the bound.
 const QUARTERS: u64 = 4;
 
@@ -59,7 +62,7 @@ impl Composer {
         let frames = |ms: u32| lanes.len() * (ms / spec.frame_ms) as usize;
         let replay = ReplayBounds {
             frames: frames(spec.replay_ms),
-            grace: Nanos::from(spec.replay_ms) * MILLISECOND,
+            grace: GRACE.min(Nanos::from(spec.replay_ms) * MILLISECOND),
             rate: u64::from(spec.sample_rate),
         };
         Self {

@@ -23,6 +23,7 @@ struct Lane {
 #[derive(Debug)]
 pub struct Ledger {
     lanes: Vec<Lane>,
+    dropped_samples: u64,
     gap_samples: BTreeMap<&'static str, u64>,
 }
 
@@ -40,6 +41,7 @@ impl Ledger {
         };
         Self {
             lanes: lanes.map(lane).collect(),
+            dropped_samples: 0,
             gap_samples: BTreeMap::new(),
         }
     }
@@ -59,6 +61,7 @@ impl Ledger {
     pub fn dropped(&mut self, lane: usize, samples: u64) {
         if let Some(lane) = self.lanes.get_mut(lane) {
             lane.dropped_samples += samples;
+            self.dropped_samples += samples;
         }
     }
 
@@ -68,8 +71,8 @@ impl Ledger {
     }
 
     /// Samples that will never be sent, over all lanes.
-    pub fn dropped_samples(&self) -> u64 {
-        self.lanes.iter().map(|lane| lane.dropped_samples).sum()
+    pub const fn dropped_samples(&self) -> u64 {
+        self.dropped_samples
     }
 
     /// Samples of gaps by cause.
