@@ -21,6 +21,11 @@ use crate::tap::{TapCodec, NEVER};
 /// The largest datagram that is relayed; Ethernet's 1500 bytes with room for the odd tunnel.
 pub const MAX_PACKET: usize = 2048;
 
+/// Packets that are kept at a time for those who listen in, in bytes; they are small, so some seventy of them.
+const KEPT_BYTES: usize = 14 * 1024;
+/// Kept packets begin on a line of the cache.
+const LINE: usize = 64;
+
 /// What a worker lends to the calls that it serves in one turn.
 #[derive(Debug)]
 pub struct Turn {
@@ -28,8 +33,10 @@ pub struct Turn {
     pub now: Nanos,
     /// The wall clock.
     pub clock: Clock,
-    /// Where packets are read to.
-    pub packet: Box<[u8; MAX_PACKET]>,
+    /// Where packets are read to: the kept ones, then the one that is being served.
+    pub packet: Box<[u8; KEPT_BYTES + MAX_PACKET]>,
+    /// Where the next packet is read to.
+    at: usize,
     /// Where RTCP packets are built.
     pub report: Vec<u8>,
     /// For intervals.
@@ -44,20 +51,41 @@ impl Turn {
         Self {
             now: clock.now(),
             clock,
-            packet: Box::new([0; MAX_PACKET]),
+            packet: Box::new([0; KEPT_BYTES + MAX_PACKET]),
+            at: 0,
             report: Vec::with_capacity(256),
             random: Random::new(),
             tally: Tally::default(),
         }
+    }
+
+    /// Keeps a packet where it lies, for later in the turn. False when it was the last that there is room for: before
+    /// another is read, [`Turn::forget_packets`] is to be called.
+    pub fn keep_packet(&mut self, heard: &Heard) -> bool {
+        self.at = (heard.start + heard.length).next_multiple_of(LINE);
+        self.at <= KEPT_BYTES
+    }
+
+    /// Gives up all packets that were kept.
+    pub fn forget_packets(&mut self) {
+        self.at = 0;
+    }
+
+    /// Where one packet is read to.
+    fn room(&mut self) -> &mut [u8] {
+        let begin = self.at.min(KEPT_BYTES);
+        &mut self.packet[begin..begin + MAX_PACKET]
     }
 }
 
 /// A packet that was accepted; it lies in [`Turn::packet`].
 #[derive(Debug)]
 pub struct Heard {
+    /// Where it begins.
+    pub start: usize,
     /// Bytes of the datagram.
     pub length: usize,
-    /// Its header.
+    /// Its header; the payload's place is that in [`Turn::packet`].
     pub header: Header,
     /// What its payload type means.
     pub format: Format,
@@ -157,9 +185,9 @@ impl Leg {
     /// Reads one packet into the turn's buffer. Nothing when there was none, or none to be heard.
     pub fn receive(&mut self, turn: &mut Turn) -> Option<Heard> {
         // An error here is what an earlier packet of ours met (ICMP), or nothing waits: both are no packet.
-        let (length, source) = read_from(&self.sockets.rtp, &mut turn.packet[..]).ok()?;
-        let Some(header) = turn
-            .packet
+        let room = turn.room();
+        let (length, source) = read_from(&self.sockets.rtp, room).ok()?;
+        let Some(header) = room
             .get(..length)
             .and_then(|packet| rtp::parse(packet).ok())
         else {
@@ -183,9 +211,12 @@ impl Leg {
         turn.tally.malformed_packets += 1;
     }
 
-    fn account(&mut self, length: usize, header: Header, turn: &mut Turn) -> Heard {
+    fn account(&mut self, length: usize, mut header: Header, turn: &mut Turn) -> Heard {
         let format = self.formats.get(header.payload_type);
+        let start = turn.at.min(KEPT_BYTES);
+        header.payload = header.payload.start + start..header.payload.end + start;
         let mut heard = Heard {
+            start,
             length,
             header,
             format,
@@ -235,7 +266,7 @@ impl Leg {
         if self.remote.is_none() {
             return;
         }
-        let packet = &mut turn.packet[..heard.length];
+        let packet = &mut turn.packet[heard.start..heard.start + heard.length];
         rtp::set_payload_type(packet, payload_type);
         if self.transmit(packet).is_ok() {
             let payload = heard.header.payload.len();
@@ -278,7 +309,7 @@ impl Leg {
 
     /// Reads one RTCP packet.
     pub fn receive_report(&mut self, turn: &mut Turn) {
-        let Ok((length, source)) = read_from(&self.sockets.rtcp, &mut turn.packet[..]) else {
+        let Ok((length, source)) = read_from(&self.sockets.rtcp, turn.room()) else {
             return;
         };
         if !self.lock.is_host(source.ip()) {
@@ -291,10 +322,11 @@ impl Leg {
             transmission: &self.transmission,
             clock: turn.clock,
         };
+        let now = turn.now;
         let heard = turn
-            .packet
+            .room()
             .get(..length)
-            .is_some_and(|datagram| self.reports.receive(datagram, &sources, turn.now).is_ok());
+            .is_some_and(|datagram| self.reports.receive(datagram, &sources, now).is_ok());
         if heard {
             self.rtcp_source = Some(source);
             turn.tally.rtcp_received += 1;
