@@ -75,6 +75,8 @@ pub struct Link {
     landed: usize,
     told: usize,
     written: u64,
+    /// The network has all that was given to it: kept here, for TLS keeps its own state far away.
+    idle: bool,
 }
 
 impl Link {
@@ -85,7 +87,7 @@ impl Link {
             // One batch at a time is given to it; a limit would only cut a long message in two.
             connection.set_buffer_limit(None);
         }
-        Self {
+        let mut link = Self {
             socket: established.socket,
             tls,
             decoder: FrameDecoder::new(),
@@ -99,7 +101,10 @@ impl Link {
             landed: 0,
             told: 0,
             written: 0,
-        }
+            idle: true,
+        };
+        link.note_idle();
+        link
     }
 
     /// The socket.
@@ -108,12 +113,16 @@ impl Link {
     }
 
     /// Whether the network has all that was given to it.
-    pub fn is_idle(&self) -> bool {
+    pub const fn is_idle(&self) -> bool {
+        self.idle
+    }
+
+    fn note_idle(&mut self) {
         let sealed = self
             .tls
             .as_ref()
             .is_some_and(|connection| connection.wants_write());
-        !sealed && self.rest_at == self.rest.len() && self.landed == self.ends.len()
+        self.idle = !sealed && self.rest_at == self.rest.len() && self.landed == self.ends.len();
     }
 
     /// Whether frames of the protocol itself wait to be sent.
@@ -145,6 +154,7 @@ impl Link {
             return self.flush();
         };
         let sealed = connection.writer().write_all(batch);
+        self.idle = false;
         sealed.map_err(|error| Loss::new("tls_error", error.to_string()))?;
         self.flush()
     }
@@ -162,6 +172,7 @@ impl Link {
         {
             self.landed = self.ends.len();
         }
+        self.note_idle();
         result
     }
 
@@ -189,6 +200,13 @@ impl Link {
 
     /// Reads what has come; nothing when there is no more for now.
     pub fn receive(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Loss> {
+        let result = self.read(buffer);
+        // TLS may have something to say to what it has read.
+        self.note_idle();
+        result
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Loss> {
         loop {
             let result = match &mut self.tls {
                 Some(connection) => match connection.reader().read(buffer) {

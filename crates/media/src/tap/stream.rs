@@ -17,14 +17,15 @@ use crate::dtmf::EventBlock;
 use crate::error::Result;
 use crate::prefetch::prefetch;
 
+/// A call has two sides.
+const MAX_CHANNELS: usize = 2;
+
 #[derive(Debug)]
 struct Channel {
     timeline: Timeline,
     track: Track,
     chunks: u64,
     unsupported: bool,
-    /// When the timeline has something to do.
-    due: Nanos,
 }
 
 /// See the module.
@@ -32,6 +33,8 @@ struct Channel {
 pub struct StreamTap {
     spec: StreamSpec,
     channels: Vec<Channel>,
+    /// When each channel's timeline has something to do.
+    dues: [Nanos; MAX_CHANNELS],
     joiner: Joiner,
     joined_chunks: u64,
     paused: bool,
@@ -53,26 +56,31 @@ impl StreamTap {
             rate: spec.sample_rate,
             frame: shape.frame as usize,
         };
-        let channel = |_| {
-            let timeline = Timeline::new(shape);
-            Channel {
-                due: timeline.due(),
-                timeline,
-                track: Track::new(track),
-                chunks: 0,
-                unsupported: false,
-            }
+        let channel = |_| Channel {
+            timeline: Timeline::new(shape),
+            track: Track::new(track),
+            chunks: 0,
+            unsupported: false,
         };
-        let channels = spec.channels.iter().map(channel).collect();
+        let channels: Vec<Channel> = spec.channels.iter().map(channel).collect();
         let joiner = Joiner::default();
-        Ok(Self {
+        let mut tap = Self {
             spec,
             channels,
+            dues: [NEVER; MAX_CHANNELS],
             joiner,
             joined_chunks: 0,
             paused: false,
             flushed: false,
-        })
+        };
+        tap.note_dues();
+        Ok(tap)
+    }
+
+    fn note_dues(&mut self) {
+        for (due, channel) in self.dues.iter_mut().zip(&self.channels) {
+            *due = channel.timeline.due();
+        }
     }
 
     /// The stream's shape.
@@ -117,7 +125,9 @@ impl StreamTap {
             content: content_of(packet),
         };
         channel.timeline.push(&packet, now, &mut channel.track);
-        channel.due = channel.timeline.due();
+        if let Some(due) = self.dues.get_mut(index) {
+            *due = channel.timeline.due();
+        }
         if self.spec.layout == Layout::Separate {
             // The other channel is not touched: its memory is far away.
             self.deliver_channel(index, sink);
@@ -196,8 +206,7 @@ impl StreamTap {
         if self.flushed {
             return NEVER;
         }
-        let due = self.channels.iter().map(|channel| channel.due);
-        due.min().unwrap_or(NEVER)
+        self.dues.into_iter().min().unwrap_or(NEVER)
     }
 
     /// The stream's position at a time, in samples since its start.
@@ -246,9 +255,7 @@ impl StreamTap {
     }
 
     fn deliver(&mut self, sink: &mut impl TapSink) {
-        for channel in &mut self.channels {
-            channel.due = channel.timeline.due();
-        }
+        self.note_dues();
         match (self.spec.layout, self.channels.as_mut_slice()) {
             (Layout::Separate, _) => self.deliver_separate(sink),
             (layout, [first, second]) => {
