@@ -2,18 +2,20 @@
 //!
 //!     cargo bench -p media --bench path -- relay 500
 //!     cargo bench -p media --bench path -- stream 500
+//!     cargo bench -p media --bench path -- floor 500
 //!     valgrind --tool=callgrind --toggle-collect='*measured*' target/release/deps/path-* stream 50
 //!
 //! `relay` sends a packet to each leg of so many calls over real sockets and lets [`media::call::Call`] pass it on;
 //! `stream` hands packets of both sides to so many [`media::stream::MediaStream`]s in invented time, over TLS to a
-//! thread that reads and discards. It prints the CPU time of the measuring thread per packet; the
+//! thread that reads and discards; `floor` makes just the system calls of both, with no code of ours between them: the
+//! machine's price, below which no engine with a socket for each leg can go. It prints the CPU time of the measuring thread per packet; the
 //! peers' own calls are left out of it. Instructions are what callgrind counts inside `measured`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #[path = "../tests/endpoint/mod.rs"]
 mod endpoint;
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +52,9 @@ fn main() {
     match arguments.first().map(String::as_str) {
         Some("relay") => relay(calls, frames),
         Some("stream") => stream(calls, frames),
+        Some("floor") => floor(calls, frames),
         None => {
+            floor(calls, frames);
             relay(calls, frames);
             stream(calls, frames);
         }
@@ -66,7 +70,7 @@ fn cpu() -> Nanos {
 
 fn show(what: &str, calls: usize, spent: Nanos, packets: u64) {
     println!(
-        "{what:7} {calls:5} calls: {:7.1} ns a packet",
+        "{what:15} {calls:5} calls: {:7.1} ns a packet",
         spent as f64 / packets as f64
     );
 }
@@ -126,6 +130,94 @@ fn relay(calls: usize, frames: u64) {
 fn measured_relay(calls: &mut [Call], side: Side, turn: &mut Turn) {
     for call in calls {
         assert!(call.receive(side, turn).is_some());
+    }
+}
+
+/// Receives and sends on connected sockets as the relay does, and writes records as large as those of two frames.
+fn floor(calls: usize, frames: u64) {
+    let bind = |host| UdpSocket::bind((Ipv4Addr::new(127, 77, 201, host), 0)).unwrap();
+    let phones = [bind(2), bind(3)];
+    let legs: Vec<[UdpSocket; 2]> = (0..calls)
+        .map(|_| {
+            let leg = [bind(1), bind(1)];
+            for (socket, phone) in leg.iter().zip(&phones) {
+                socket.connect(phone.local_addr().unwrap()).unwrap();
+                socket.set_nonblocking(true).unwrap();
+            }
+            leg
+        })
+        .collect();
+    let (mut relaying, mut buffer) = (0, [0; 2048]);
+    for frame in 0..WARM_UP / 10 + frames {
+        for side in 0..2 {
+            for some in legs.chunks(64) {
+                for leg in some {
+                    phones[side]
+                        .send_to(&rtp(frame, 1), leg[side].local_addr().unwrap())
+                        .unwrap();
+                }
+                let before = cpu();
+                for leg in some {
+                    let length = leg[side].recv(&mut buffer).unwrap();
+                    leg[1 - side].send(&buffer[..length]).unwrap();
+                }
+                if frame >= WARM_UP / 10 {
+                    relaying += cpu() - before;
+                }
+                drain(&phones[1 - side], some.len());
+            }
+        }
+    }
+    let packets = 2 * frames * calls as u64;
+    show("floor of relay", calls, relaying, packets);
+    let server = DiscardingSink::start();
+    let mut sockets: Vec<TcpStream> = (0..calls)
+        .map(|_| TcpStream::connect(server.address).unwrap())
+        .collect();
+    let mut writing = 0;
+    for _ in 0..frames {
+        let before = cpu();
+        for socket in &mut sockets {
+            socket.write_all(&[0x17; RECORD]).unwrap();
+        }
+        writing += cpu() - before;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    show("floor of stream", calls, writing, packets);
+}
+
+/// Bytes of a TLS record that carries the messages of two frames.
+const RECORD: usize = 790;
+
+/// Accepts, reads and discards, now and then.
+struct DiscardingSink {
+    address: SocketAddr,
+}
+
+impl DiscardingSink {
+    fn start() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        listener.set_nonblocking(true).unwrap();
+        std::thread::spawn(move || {
+            let mut sockets = Vec::new();
+            let mut buffer = vec![0; 1 << 16];
+            loop {
+                while let Ok((socket, _)) = listener.accept() {
+                    socket.set_nonblocking(true).unwrap();
+                    sockets.push(socket);
+                }
+                read_all(&sockets, &mut buffer);
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        });
+        Self { address }
+    }
+}
+
+fn read_all(sockets: &[TcpStream], buffer: &mut [u8]) {
+    for mut socket in sockets {
+        while matches!(socket.read(buffer), Ok(count) if count > 0) {}
     }
 }
 
@@ -201,11 +293,11 @@ fn stream(calls: usize, frames: u64) {
             }
         }
     }
-    let sent: u64 = streams
+    let messages: u64 = streams
         .iter()
         .map(|stream| stream.counters().messages)
         .sum();
-    assert!(sent >= 2 * (WARM_UP + frames - 1) * calls as u64);
+    assert!(messages >= 2 * (WARM_UP + frames - 1) * calls as u64);
     show("stream", calls, spent, 2 * frames * calls as u64);
 }
 
@@ -264,9 +356,7 @@ impl TlsSink {
                     wire.sock.set_nonblocking(true).unwrap();
                     sockets.push(wire.sock);
                 }
-                for mut socket in &sockets {
-                    while matches!(socket.read(&mut buffer), Ok(count) if count > 0) {}
-                }
+                read_all(&sockets, &mut buffer);
                 std::thread::sleep(Duration::from_millis(2));
             }
         });
