@@ -8,6 +8,7 @@ use super::SideReception;
 use crate::calendar;
 use crate::clock::{Nanos, MILLISECOND, SECOND};
 use crate::orders::StreamSpec;
+use crate::prefetch::prefetch;
 use crate::tap::gap::GapTracker;
 use crate::tap::{Cause, Frame, Gap, Layout, TapSink};
 use crate::ws::message::{self, MediaFields, MediaTemplate};
@@ -78,6 +79,13 @@ impl Composer {
             max_queued: 0,
             spec,
         }
+    }
+
+    /// Asks for the memory that a write needs.
+    pub fn prefetch(&self) {
+        self.lanes.iter().for_each(prefetch);
+        self.outbox.prefetch();
+        self.ledger.prefetch();
     }
 
     /// The sink of the tap for one call at `now`.

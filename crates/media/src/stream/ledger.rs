@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::outbox::Landed;
 use crate::events::ChannelTotals;
+use crate::prefetch::prefetch;
 use crate::tap::Cause;
 
 /// One channel as the media messages show it.
@@ -44,6 +45,11 @@ impl Ledger {
             dropped_samples: 0,
             gap_samples: BTreeMap::new(),
         }
+    }
+
+    /// Asks for the memory that a frame needs.
+    pub fn prefetch(&self) {
+        self.lanes.iter().for_each(prefetch);
     }
 
     /// A frame has been handed to the network for the first time.

@@ -10,6 +10,7 @@ use super::heartbeat::{Allowance, Heartbeat};
 use crate::clock::Nanos;
 use crate::connector::Established;
 use crate::orders::StreamSpec;
+use crate::prefetch::prefetch;
 use crate::ws::frame::FrameDecoder;
 
 /// Bytes of messages written at a time: the content of one TLS record (RFC 8446 section 5.1), so that what a broken
@@ -110,6 +111,13 @@ impl Link {
     /// The socket.
     pub fn fd(&self) -> RawFd {
         self.socket.as_raw_fd()
+    }
+
+    /// Asks for the memory that a write needs.
+    pub fn prefetch(&self) {
+        if let Some(connection) = &self.tls {
+            prefetch(&**connection);
+        }
     }
 
     /// Whether the network has all that was given to it.

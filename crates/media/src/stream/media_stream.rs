@@ -180,6 +180,15 @@ impl MediaStream {
         }
     }
 
+    /// Asks for the memory that a write needs.
+    pub fn prefetch_write(&self) {
+        self.tap.prefetch_all();
+        self.composer.prefetch();
+        if let Some(link) = &self.link {
+            link.prefetch();
+        }
+    }
+
     /// Takes one packet of a side; a side that is not tapped is ignored.
     pub fn on_rtp(&mut self, side: Side, packet: &TapPacket<'_>, now: Nanos, events: &mut Events) {
         let Some(index) = self.taps(side) else { return };

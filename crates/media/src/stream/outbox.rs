@@ -9,10 +9,13 @@ use super::entry::{Control, Entry, Kind, MediaFacts};
 use super::replay::{Missing, Replay, ReplayBounds};
 use crate::clock::Nanos;
 use crate::pool;
+use crate::prefetch::prefetch;
 
 /// Past the bound this share of it is dropped at once: an endpoint that is a little too slow then gets speech with few
 /// gaps in it, not shreds with a message about each.
 const RUN_SHARE: usize = 8;
+/// Messages of a usual flush: a frame of each channel.
+const FLUSHED: usize = 2;
 /// The numbers of the first `connect` and `start`.
 const FIRST_NUMBERS: [u64; 2] = [1, 2];
 
@@ -88,6 +91,11 @@ impl Outbox {
         self.queue
             .iter()
             .any(|entry| entry.kind == Kind::Control(control))
+    }
+
+    /// Asks for the memory of the messages of one flush.
+    pub fn prefetch(&self) {
+        self.queue.iter().take(FLUSHED).for_each(prefetch);
     }
 
     /// Numbers and queues a frame. Says how many of the oldest are to be dropped now: none within the bound, and a run

@@ -95,6 +95,11 @@ impl StreamTap {
         }
     }
 
+    /// Asks for the memory of all sides.
+    pub fn prefetch_all(&self) {
+        self.channels.iter().for_each(prefetch);
+    }
+
     /// Takes one packet of the side of this index.
     pub fn on_rtp(
         &mut self,

@@ -219,9 +219,7 @@ impl Worker {
                 break;
             }
             for index in 0..alarms.len() {
-                if let Some((_, next)) = alarms.get(index + AHEAD) {
-                    self.prefetch_stream(*next);
-                }
+                self.prefetch_alarms(&alarms[index..]);
                 let (due, token) = alarms[index];
                 self.guard(|worker| match token.kind() {
                     Kind::Stream => worker.on_stream_alarm(token, due),

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::timers::Alarm;
 use super::token::{Kind, Token};
-use super::{Blame, Worker};
+use super::{Blame, Worker, AHEAD};
 use crate::clock::Nanos;
 use crate::connector::Outcome;
 use crate::events::{Event, SideStats};
@@ -89,10 +89,17 @@ impl Worker {
         }
     }
 
-    /// The same for whatever an alarm is for.
-    pub(super) fn prefetch_stream(&self, token: Token) {
-        if token.kind() == Kind::Stream {
-            self.prefetch_slot(token.slot());
+    /// Asks for what the alarms after this one need: first for streams, then for what those point to.
+    pub(super) fn prefetch_alarms(&self, alarms: &[(Nanos, Token)]) {
+        let stream = |ahead: usize| {
+            let (_, token) = alarms.get(ahead)?;
+            (token.kind() == Kind::Stream).then_some(token.slot())
+        };
+        if let Some(slot) = stream(2 * AHEAD) {
+            self.prefetch_slot(slot);
+        }
+        if let Some(living) = stream(AHEAD).and_then(|slot| self.streams.get(slot)) {
+            living.media.prefetch_write();
         }
     }
 
