@@ -32,7 +32,7 @@ fn leg(json: &[u8]) {
         return;
     };
     if spec.validate(IpAddr::V4(Ipv4Addr::LOCALHOST)).is_ok() {
-        let table = FormatTable::new(&spec.codecs, &spec.codecs);
+        let mut table = FormatTable::new(&spec.codecs, &spec.codecs);
         for codec in &spec.codecs {
             assert!(table.get(codec.local_pt).relay_as.is_some());
         }

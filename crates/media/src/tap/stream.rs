@@ -310,8 +310,11 @@ impl StreamTap {
 
     /// The same where only one channel can have frames.
     fn deliver_channel(&mut self, index: usize, sink: &mut impl TapSink) {
-        let has_frame =
-            |tap: &Self| tap.channels.get(index).is_some_and(|channel| channel.track.has_frame());
+        let has_frame = |tap: &Self| {
+            tap.channels
+                .get(index)
+                .is_some_and(|channel| channel.track.has_frame())
+        };
         while has_frame(self) {
             self.deliver_frame(index, sink);
         }
