@@ -15,7 +15,6 @@ import asyncio
 import contextlib
 import cProfile
 import functools
-import gc
 import itertools
 import json
 import os
@@ -44,6 +43,7 @@ from sidestream.gateway.clock import SYSTEM_CLOCK
 from sidestream.gateway.journal import Journal
 from sidestream.gateway.media import Media
 from sidestream.gateway.names import Names
+from sidestream.gateway.service import calm_collector
 from sidestream.gateway.sip_options import ListenAddress, StackOptions
 from sidestream.gateway.sip_stack import SipStack
 from sidestream.gateway.stream_runner import StreamTools
@@ -422,8 +422,7 @@ async def measure(directory: Path, count: int, *, profile: bool) -> dict[str, An
     stack = await site.open()
     replay = Replay(site, stack)
     await replay.run(200)
-    gc.collect()
-    gc.freeze()
+    calm_collector()
     if profile:
         with cProfile.Profile() as profiler:
             await replay.run(count)

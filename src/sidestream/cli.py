@@ -240,6 +240,107 @@ def listen(  # noqa: PLR0913 - one parameter for each option
 
 @app.command(
     epilog=_examples(
+        "record",
+        "record --listen tcp://127.0.0.1:5070 --out recordings --lenient",
+        "record --inactive-first 2 --snapshot-after 5 --json",
+        "record --reject 503 --quiet",
+    )
+)
+def record(  # noqa: PLR0913 - one parameter for each option
+    *,
+    listen_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--listen",
+            metavar="ADDRESS",
+            help="udp:// or tcp:// address, may be repeated; port 0: any. "
+            "[default: udp and tcp at 127.0.0.1:5070]",
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where sessions are kept.")] = Path(
+        "record-output"
+    ),
+    strict: Annotated[
+        bool, typer.Option("--strict/--lenient", help="Refuse what breaks a rule, or record and note it.")
+    ] = True,
+    codec: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Codec to take, PCMU or PCMA, may be repeated; both without it."),
+    ] = None,
+    sessions: Annotated[
+        int | None, typer.Option(min=1, metavar="NUMBER", help="End after so many sessions.")
+    ] = None,
+    reject: Annotated[
+        int | None, typer.Option(min=300, max=699, metavar="STATUS", help="Refuse every session with this.")
+    ] = None,
+    answer_delay: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Let an INVITE wait for its answer.")
+    ] = 0.0,
+    inactive_first: Annotated[
+        float | None,
+        typer.Option(
+            min=0, metavar="SECONDS", help="Answer inactive, and ask for media by re-INVITE so much later."
+        ),
+    ] = None,
+    refuse_stream: Annotated[
+        list[int] | None,
+        typer.Option(min=1, metavar="NUMBER", help="Refuse this m-line with port 0; may be repeated."),
+    ] = None,
+    multipart_answer: Annotated[
+        bool, typer.Option("--multipart-answer", help="Answer in multipart/mixed.")
+    ] = False,
+    no_labels: Annotated[bool, typer.Option("--no-labels", help="Leave a=label out of answers.")] = False,
+    snapshot_after: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="Ask for a metadata snapshot by UPDATE, from the ACK."),
+    ] = None,
+    bye_after: Annotated[
+        float | None, typer.Option(min=0, metavar="SECONDS", help="End each session, from the ACK.")
+    ] = None,
+    refuse_update: Annotated[
+        bool, typer.Option("--refuse-update", help="Answer every UPDATE with 488.")
+    ] = False,
+    session_expires: Annotated[
+        int | None,
+        typer.Option(min=90, metavar="SECONDS", help="Session timer that the recorder refreshes."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the verdicts.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Record SIPREC sessions, for development: judged strictly, WAV files, the history of the metadata.
+
+    Exits 0 when every session kept the rules and is whole. The options from --reject to --session-expires
+    make it a difficult recorder, for trying a client.
+    """
+    from sidestream.tools.record import RecordOptions, record_command  # noqa: PLC0415 - only this command
+    from sidestream.tools.recorder_options import Behaviour  # noqa: PLC0415 - only this command
+
+    options = RecordOptions(
+        out=out,
+        listen=tuple(listen_on or ()),
+        strict=strict,
+        codecs=tuple(codec or ()),
+        behaviour=Behaviour(
+            reject=reject,
+            answer_delay_s=answer_delay,
+            inactive_for_s=inactive_first,
+            refuse_streams=tuple(refuse_stream or ()),
+            multipart_answer=multipart_answer,
+            no_labels=no_labels,
+            snapshot_after_s=snapshot_after,
+            bye_after_s=bye_after,
+            refuse_update=refuse_update,
+            session_expires_s=session_expires,
+        ),
+        quiet=quiet,
+        json=as_json,
+        sessions=sessions,
+    )
+    raise typer.Exit(record_command(options))
+
+
+@app.command(
+    epilog=_examples(
         "call --to sip:+14155550199@127.0.0.1:5060 --play hello.wav --dtmf 12#",
         "call --answer --listen-on udp://127.0.0.1:5080 --record heard.wav",
         "call --to sip:busy@127.0.0.1:5060 --expect 486",

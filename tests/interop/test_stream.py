@@ -1,5 +1,6 @@
 """A call by SIPp, relayed before tshark's eyes and streamed to an endpoint on the `websockets` library."""
 
+import base64
 import contextlib
 import os
 import shutil
@@ -35,6 +36,7 @@ INTEGRATION = """\
             auth: {{bearer: {{env: LISTENER_TOKEN}}}}
             headers: {{X-Tenant: "{{account.name}}"}}
             parameters: {{called: "{{callee.number}}"}}
+            start_on: {start_on}
 """
 
 pytestmark = [pytest.mark.interop, needs_sipp]
@@ -68,7 +70,8 @@ def capture(directory: Path) -> Iterator[Path]:
 
 def relayed(path: Path, host: str, port: int) -> list[bytes]:
     """Return the RTP payloads that a party was sent, in order of arrival."""
-    command = ["tshark", "-r", str(path), "-d", f"udp.port=={port},rtp", "-Y", f"rtp && ip.dst == {host}"]
+    wanted = f"rtp && ip.dst == {host} && udp.dstport == {port}"
+    command = ["tshark", "-r", str(path), "-d", f"udp.port=={port},rtp", "-Y", wanted]
     fields = ["-T", "fields", "-e", "rtp.payload"]
     output = subprocess.run(
         [*command, *fields], capture_output=True, text=True, check=True, timeout=60
@@ -100,14 +103,14 @@ def test_random_audio_arrives_whole_on_the_relay_and_on_the_stream(tmp_path: Pat
     ports = {"caller": media_port(CARRIER_HOST), "callee": media_port(DESK_HOST)}
     with endpoint(tmp_path) as listener:
         setup = Setup(
-            integrations=INTEGRATION.format(url=listener.url, ca=listener.ca),
+            integrations=INTEGRATION.format(url=listener.url, ca=listener.ca, start_on="answer"),
             environment={"LISTENER_TOKEN": "s3cret-t0ken"},
         )
         with gateway(tmp_path, setup) as site, capture(tmp_path) as pcap:
             carry_call(site, tmp_path, ports)
             stream = listener.stream()
-    assert relayed(pcap, DESK_HOST, ports["callee"])[-FRAMES:] == frames(sent["caller"])
-    assert relayed(pcap, CARRIER_HOST, ports["caller"])[-FRAMES:] == frames(sent["callee"])
+    assert relayed(pcap, DESK_HOST, ports["callee"]) == frames(sent["caller"])
+    assert relayed(pcap, CARRIER_HOST, ports["caller"]) == frames(sent["callee"])
     for channel, side in enumerate(("caller", "callee")):
         assert without_padding(stream.audio(channel), frames(sent[side])) == frames(sent[side])
 
@@ -131,3 +134,34 @@ def test_random_audio_arrives_whole_on_the_relay_and_on_the_stream(tmp_path: Pat
     assert stream.path == "/calls?tenant=acme"
     assert stream.messages[1]["start"]["parameters"] == {"called": "+15559870001"}
     assert "s3cret-t0ken" not in site.log()
+
+
+def test_a_stream_that_begins_on_early_media_holds_what_was_said_before_the_answer(tmp_path: Path) -> None:
+    sent = {side: os.urandom(100 * FRAME) for side in ("caller", "callee")}
+    for side, audio in sent.items():
+        (tmp_path / f"{side}.raw").write_bytes(audio)
+    with endpoint(tmp_path) as listener:
+        setup = Setup(
+            integrations=INTEGRATION.format(url=listener.url, ca=listener.ca, start_on="early_media"),
+            environment={"LISTENER_TOKEN": "s3cret-t0ken"},
+        )
+        with gateway(tmp_path, setup) as site:
+            load = Load(pause_ms=3000)
+            run_pair(site, tmp_path, "early_audio_caller", "early_audio_callee", (load, load))
+            stream = listener.stream()
+    for channel, side in enumerate(("caller", "callee")):
+        assert without_padding(stream.audio(channel), frames(sent[side])) == frames(sent[side])
+    (answered,) = [
+        message["metadata"]
+        for message in stream.messages
+        if message["event"] == "metadata" and message["metadata"]["type"] == "call.answered"
+    ]
+    assert 7000 <= answered["timestamp"] <= 16_000, "the stream began 1 s before the answer"
+    said_early = [
+        message["media"]["timestamp"]
+        for message in stream.messages
+        if message["event"] == "media"
+        and message["media"]["channel"] == 1
+        and base64.b64decode(message["media"]["payload"]) in frames(sent["callee"])
+    ]
+    assert said_early[0] < answered["timestamp"] / 2

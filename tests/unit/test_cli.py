@@ -13,7 +13,7 @@ import pytest
 from sidestream import __version__, cli
 from unit.config.example import TEXT
 
-COMMANDS = ("serve", "check", "version", "listen", "call")
+COMMANDS = ("serve", "check", "version", "listen", "record", "call")
 
 
 @dataclass(frozen=True)

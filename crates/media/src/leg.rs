@@ -2,7 +2,7 @@
 use std::net::SocketAddr;
 
 use rustix::io::Errno;
-use rustix::net::{connect, connect_unspec, recvfrom, send, sendto, RecvFlags, SendFlags};
+use rustix::net::{connect, connect_unspec, recv, recvfrom, send, sendto, RecvFlags, SendFlags};
 
 use crate::clock::{Clock, Nanos};
 use crate::dtmf::{Detector, EventBlock, EventPacket, Press};
@@ -21,6 +21,11 @@ use crate::tap::{TapCodec, NEVER};
 /// The largest datagram that is relayed; Ethernet's 1500 bytes with room for the odd tunnel.
 pub const MAX_PACKET: usize = 2048;
 
+/// Packets that are kept at a time for those who listen in, in bytes; they are small, so some seventy of them.
+const KEPT_BYTES: usize = 14 * 1024;
+/// Kept packets begin on a line of the cache.
+const LINE: usize = 64;
+
 /// What a worker lends to the calls that it serves in one turn.
 #[derive(Debug)]
 pub struct Turn {
@@ -28,8 +33,10 @@ pub struct Turn {
     pub now: Nanos,
     /// The wall clock.
     pub clock: Clock,
-    /// Where packets are read to.
-    pub packet: Box<[u8; MAX_PACKET]>,
+    /// Where packets are read to: the kept ones, then the one that is being served.
+    pub packet: Box<[u8; KEPT_BYTES + MAX_PACKET]>,
+    /// Where the next packet is read to.
+    at: usize,
     /// Where RTCP packets are built.
     pub report: Vec<u8>,
     /// For intervals.
@@ -44,20 +51,41 @@ impl Turn {
         Self {
             now: clock.now(),
             clock,
-            packet: Box::new([0; MAX_PACKET]),
+            packet: Box::new([0; KEPT_BYTES + MAX_PACKET]),
+            at: 0,
             report: Vec::with_capacity(256),
             random: Random::new(),
             tally: Tally::default(),
         }
+    }
+
+    /// Keeps a packet where it lies, for later in the turn. False when it was the last that there is room for: before
+    /// another is read, [`Turn::forget_packets`] is to be called.
+    pub fn keep_packet(&mut self, heard: &Heard) -> bool {
+        self.at = (heard.start + heard.length).next_multiple_of(LINE);
+        self.at <= KEPT_BYTES
+    }
+
+    /// Gives up all packets that were kept.
+    pub fn forget_packets(&mut self) {
+        self.at = 0;
+    }
+
+    /// Where one packet is read to.
+    fn room(&mut self) -> &mut [u8] {
+        let begin = self.at.min(KEPT_BYTES);
+        &mut self.packet[begin..begin + MAX_PACKET]
     }
 }
 
 /// A packet that was accepted; it lies in [`Turn::packet`].
 #[derive(Debug)]
 pub struct Heard {
+    /// Where it begins.
+    pub start: usize,
     /// Bytes of the datagram.
     pub length: usize,
-    /// Its header.
+    /// Its header; the payload's place is that in [`Turn::packet`].
     pub header: Header,
     /// What its payload type means.
     pub format: Format,
@@ -82,8 +110,10 @@ impl Heard {
 pub struct Leg {
     side: Side,
     sockets: LegSockets,
-    /// The RTP socket is connected to the locked source: the kernel drops all others.
-    connected: bool,
+    /// The locked source that the RTP socket is connected to: the kernel drops all others.
+    connected: Option<SocketAddr>,
+    /// Packets of others may still wait from before the socket was connected.
+    doubtful: bool,
     lock: SourceLock,
     remote: Option<RemoteAddress>,
     rtcp_source: Option<SocketAddr>,
@@ -105,7 +135,8 @@ impl Leg {
         Self {
             side,
             sockets,
-            connected: false,
+            connected: None,
+            doubtful: false,
             lock: SourceLock::new(learning),
             remote: None,
             rtcp_source: None,
@@ -157,9 +188,9 @@ impl Leg {
     /// Reads one packet into the turn's buffer. Nothing when there was none, or none to be heard.
     pub fn receive(&mut self, turn: &mut Turn) -> Option<Heard> {
         // An error here is what an earlier packet of ours met (ICMP), or nothing waits: both are no packet.
-        let (length, source) = read_from(&self.sockets.rtp, &mut turn.packet[..]).ok()?;
-        let Some(header) = turn
-            .packet
+        let (length, source) = self.read(turn.room()).ok()?;
+        let room = turn.room();
+        let Some(header) = room
             .get(..length)
             .and_then(|packet| rtp::parse(packet).ok())
         else {
@@ -178,14 +209,39 @@ impl Leg {
         Some(self.account(length, header, turn))
     }
 
+    /// Reads one datagram. Of a connected socket the source is known, and not asking for it is cheaper: measured, 0.2 of
+    /// 1.2 microseconds.
+    fn read(&mut self, room: &mut [u8]) -> rustix::io::Result<(usize, SocketAddr)> {
+        let Some(source) = self.connected else {
+            return read_from(&self.sockets.rtp, room);
+        };
+        if !self.doubtful {
+            let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+            let (_, length) = recv(&self.sockets.rtp, room, flags)?;
+            return Ok((length, source));
+        }
+        let read = read_from(&self.sockets.rtp, room);
+        let mut byte = [0];
+        let next = recv(
+            &self.sockets.rtp,
+            &mut byte,
+            RecvFlags::DONTWAIT | RecvFlags::PEEK,
+        );
+        self.doubtful = !matches!(next, Err(Errno::AGAIN));
+        read
+    }
+
     fn count_malformed(&mut self, turn: &mut Turn) {
         self.malformed += 1;
         turn.tally.malformed_packets += 1;
     }
 
-    fn account(&mut self, length: usize, header: Header, turn: &mut Turn) -> Heard {
+    fn account(&mut self, length: usize, mut header: Header, turn: &mut Turn) -> Heard {
         let format = self.formats.get(header.payload_type);
+        let start = turn.at.min(KEPT_BYTES);
+        header.payload = header.payload.start + start..header.payload.end + start;
         let mut heard = Heard {
+            start,
             length,
             header,
             format,
@@ -235,7 +291,7 @@ impl Leg {
         if self.remote.is_none() {
             return;
         }
-        let packet = &mut turn.packet[..heard.length];
+        let packet = &mut turn.packet[heard.start..heard.start + heard.length];
         rtp::set_payload_type(packet, payload_type);
         if self.transmit(packet).is_ok() {
             let payload = heard.header.payload.len();
@@ -258,7 +314,7 @@ impl Leg {
 
     fn transmit_once(&self, packet: &[u8]) -> rustix::io::Result<()> {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        if self.connected {
+        if self.connected.is_some() {
             return send(&self.sockets.rtp, packet, flags).map(drop);
         }
         let to = self.lock.destination().ok_or(Errno::NOTCONN)?;
@@ -267,18 +323,21 @@ impl Leg {
 
     fn listen_to(&mut self, source: SocketAddr) {
         // Where connecting is refused, the lock alone keeps others out.
-        self.connected = connect(&self.sockets.rtp, &source).is_ok();
+        self.connected = connect(&self.sockets.rtp, &source)
+            .is_ok()
+            .then_some(source);
+        self.doubtful = true;
     }
 
     fn listen_to_all(&mut self) {
-        if self.connected {
-            self.connected = connect_unspec(&self.sockets.rtp).is_err();
+        if self.connected.is_some() && connect_unspec(&self.sockets.rtp).is_ok() {
+            self.connected = None;
         }
     }
 
     /// Reads one RTCP packet.
     pub fn receive_report(&mut self, turn: &mut Turn) {
-        let Ok((length, source)) = read_from(&self.sockets.rtcp, &mut turn.packet[..]) else {
+        let Ok((length, source)) = read_from(&self.sockets.rtcp, turn.room()) else {
             return;
         };
         if !self.lock.is_host(source.ip()) {
@@ -291,10 +350,11 @@ impl Leg {
             transmission: &self.transmission,
             clock: turn.clock,
         };
+        let now = turn.now;
         let heard = turn
-            .packet
+            .room()
             .get(..length)
-            .is_some_and(|datagram| self.reports.receive(datagram, &sources, turn.now).is_ok());
+            .is_some_and(|datagram| self.reports.receive(datagram, &sources, now).is_ok());
         if heard {
             self.rtcp_source = Some(source);
             turn.tally.rtcp_received += 1;

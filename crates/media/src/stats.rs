@@ -244,7 +244,8 @@ pub fn estimate_mos(loss_percent: f64, jitter_ms: f64, rtt_ms: f64) -> f64 {
 }
 
 fn units(span: Nanos, rate: u32) -> u64 {
-    (u128::from(span) * u128::from(rate) / u128::from(SECOND)) as u64
+    let rate = u64::from(rate);
+    span / SECOND * rate + span % SECOND * rate / SECOND
 }
 
 #[cfg(test)]

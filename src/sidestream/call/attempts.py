@@ -14,7 +14,6 @@ from sidestream.call.events import TimerName
 from sidestream.call.exchange import offer_on, open_exchange
 from sidestream.call.facts import CallStarted, PeerTried
 from sidestream.call.giving_up import cancel_attempt, give_up
-from sidestream.call.headers_policy import end_to_end
 from sidestream.call.leg import Exchange
 from sidestream.call.messages import contact_value, dress_request, first_invite, target_uri, warning_value
 from sidestream.call.pending import Attempt
@@ -57,8 +56,7 @@ def begin(ctx: CallContext) -> None:
         end(ctx, Slug.OFFER_UNREADABLE, status=error.sip_status, detail=detail)
     else:
         ctx.move(CallState.CALLING)
-        headers = tuple(end_to_end(ctx.invite.request.headers))
-        ctx.report(CallStarted(ctx.at, ctx.caller.participant, ctx.callee.participant, headers))
+        ctx.report(CallStarted(ctx.at, ctx.caller.participant, ctx.callee.participant, ctx.caller.headers))
         _try_peer(ctx, exchange)
 
 

@@ -146,6 +146,10 @@ class CallEnd:
     media_closed: bool = False
 
 
+def _nobody() -> None:
+    """Hear that a stream is over, and do nothing."""
+
+
 class CallRunner:
     """One call.
 
@@ -440,6 +444,8 @@ class CallRunner:
         if self._watchdog is not None:
             self._watchdog.cancel()
         self._keys.finished(self, end)
+        # Without this ring the whole call is let go of here; else it waits for the collector.
+        self.streams.attach(_nobody)
 
     def _collapse(self) -> None:
         """End the call after an error of ours: by its own rules if they still work, else without a word."""

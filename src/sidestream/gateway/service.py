@@ -57,6 +57,10 @@ DESCRIPTORS: Final = 65_536
 """Wanted limit of open files: four sockets a call and one a stream."""
 
 
+COLLECTOR_THRESHOLDS: Final = (20_000, 10, 10)
+"""New objects before a collection of the youngest, and how many of those before one of the older."""
+
+
 class StartError(SidestreamError):
     """The gateway cannot start."""
 
@@ -164,7 +168,7 @@ class Gateway:
         self._tasks.spawn(self._measure_lag(), "loop lag")
         self._tasks.spawn(recordings.probes.run(), "recorder probes")
         await self._know_peers(stack)
-        gc.freeze()
+        calm_collector()
         self._take_early_events()
         return lines
 
@@ -340,6 +344,17 @@ class Gateway:
         if self._stack is not None:
             readings |= _read_sip(self._stack)
         return readings
+
+
+def calm_collector() -> None:
+    """Have the collector of cyclic garbage leave alone what lives on, and look at the rest seldom.
+
+    Calls leave no cycles behind when all goes well, so there is little to find. At the usual thresholds,
+    looking took a tenth of all time, in pauses of up to 170 ms.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
 
 
 def _read_sip(stack: SipStack) -> dict[Metric, Reading]:

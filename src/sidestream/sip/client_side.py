@@ -26,7 +26,10 @@ class ClientTransaction(Transaction):
 
     Attributes:
         key: the user's name of the request; None for a CANCEL, which the user does not hear of.
-        request: the request as sent, with its Via.
+        method: its method.
+        request: the request as sent, with its Via; None when nothing more is made from it: what is over is
+            remembered for half a minute, and should be small.
+        original: the request as given, for the next hop; None likewise.
         branch: its branch.
         later_hops: where to try next.
         cancelled: whether the user gave it up.
@@ -35,16 +38,17 @@ class ClientTransaction(Transaction):
     """
 
     __slots__ = (
-        "_side", "arrived", "branch", "cancel_reason", "cancelled", "key", "later_hops", "original",
-        "request",
+        "_side", "arrived", "branch", "cancel_reason", "cancelled", "key", "later_hops", "method",
+        "original", "request",
     )  # fmt: skip
 
     def __init__(self, side: ClientSide, key: ClientKey | None, request: Request, hop: Hop) -> None:
         super().__init__(INVITE_CLIENT if request.method == "INVITE" else NON_INVITE_CLIENT, hop)
         self._side = side
         self.key = key
-        self.request = request
-        self.original = request
+        self.method = request.method
+        self.request: Request | None = request
+        self.original: Request | None = request
         self.branch = ""
         self.later_hops: Sequence[Hop] = ()
         self.cancelled = False
@@ -56,7 +60,7 @@ class ClientTransaction(Transaction):
         runner = self._side.runner
         if do is Do.SEND:
             runner.send(self.data, self.hop)
-        elif do is Do.SEND_ACK and self.arrived is not None:
+        elif do is Do.SEND_ACK and self.arrived is not None and self.request is not None:
             runner.send(serialize(ack_for(self.request, self.arrived[0])), self.hop)
         elif self.key is None:
             pass
@@ -123,8 +127,14 @@ class ClientSide:
             return False
         transaction.arrived = (response, source)
         before = transaction.state
-        self.runner.apply(transaction, _input(response), now)
+        cause = _input(response)
+        self.runner.apply(transaction, cause, now)
         transaction.arrived = None
+        if response.status >= 200:
+            transaction.original = None
+            transaction.later_hops = ()
+            if cause is Input.RECEIVED_2XX or transaction.machine is NON_INVITE_CLIENT:
+                transaction.request = None  # a refused INVITE is still acknowledged each time
         if transaction.cancelled and before is State.CALLING and transaction.state is State.PROCEEDING:
             self._send_cancel(transaction, now)
         return True
@@ -133,7 +143,7 @@ class ClientSide:
         """Every transaction that sends to this hop tries its next one, or fails."""
         for transaction in [t for t in self._by_match.values() if _sends_to(t.hop, hop)]:
             again = transaction.later_hops and transaction.state in _UNSENT and not transaction.cancelled
-            if again and transaction.key is not None:
+            if again and transaction.key is not None and transaction.original is not None:
                 self.runner.abandon(transaction)
                 self.forget(transaction)
                 self._attempt(transaction.key, transaction.original, transaction.later_hops, now)
@@ -142,7 +152,7 @@ class ClientSide:
 
     def forget(self, transaction: ClientTransaction) -> None:
         """Take a transaction out of the books."""
-        self._by_match.pop((transaction.branch, transaction.request.method), None)
+        self._by_match.pop((transaction.branch, transaction.method), None)
         if transaction.key is not None:
             self._by_key.pop(transaction.key, None)
 
@@ -167,7 +177,7 @@ class ClientSide:
         self._begin(transaction, now)
 
     def _begin(self, transaction: ClientTransaction, now: float) -> None:
-        self._by_match[transaction.branch, transaction.request.method] = transaction
+        self._by_match[transaction.branch, transaction.method] = transaction
         self.runner.begin(transaction, now)
 
     def _with_via(self, request: Request, hop: Hop, branch: str) -> Request:
@@ -178,6 +188,8 @@ class ClientSide:
 
     def _send_cancel(self, invite: ClientTransaction, now: float) -> None:
         """RFC 3261 §9.1; the INVITE then has 64*T1 to be answered."""
+        if invite.request is None:
+            return
         request = cancel_for(invite.request, invite.cancel_reason)
         transaction = ClientTransaction(self, None, request, invite.hop)
         transaction.branch = invite.branch

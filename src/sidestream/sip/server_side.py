@@ -32,7 +32,7 @@ class ServerTransaction(Transaction):
 
     Attributes:
         key: the user's name of it.
-        request: the request, its Via stamped.
+        request: the request, its Via stamped; None after its final answer, which is all that is sent again.
         source: where it came from.
         match: what its repetitions have in common with it.
         merge: what its copies over other paths have in common with it.
@@ -48,7 +48,7 @@ class ServerTransaction(Transaction):
         super().__init__(INVITE_SERVER if request.method == "INVITE" else NON_INVITE_SERVER, hop)
         self._side = side
         self.key = key
-        self.request = request
+        self.request: Request | None = request
         self.source = source
         self.match: ServerMatch = ()
         self.merge: MergeMatch | None = None
@@ -63,14 +63,14 @@ class ServerTransaction(Transaction):
             # A request that is repeated before its first answer has nothing to repeat.
             if self.data:
                 runner.send(self.data, self.hop)
-        elif do is Do.SEND_100:
+        elif do is Do.SEND_100 and self.request is not None:
             self.data = serialize(response_to(self.request, 100))
             runner.send(self.data, self.hop)
         elif self.silent:
             pass
         elif do is Do.PASS and self.ack is not None:
             runner.events.append(AckReceived(*self.ack))
-        elif do is Do.PASS:
+        elif do is Do.PASS and self.request is not None:
             runner.events.append(RequestReceived(self.key, self.request, self.source))
         elif do is Do.FAILED:
             runner.events.append(ServerTransportFailed(self.key))
@@ -138,6 +138,8 @@ class ServerSide:
             transaction.data = serialize(response)
             transaction.to_tag = response.to_tag
         self.runner.apply(transaction, cause, now)
+        if response.status >= 200:
+            transaction.request = None
 
     def confirm(self, key: ServerKey, now: float) -> None:
         """See `TransactionLayer.confirm_2xx`."""

@@ -15,8 +15,9 @@ from sidestream.sip.runner import LayerCounts, Runner
 from sidestream.sip.server_side import ServerSide
 from sidestream.sip.timers import TimerProfile
 
-MAX_TRANSACTIONS = 20_000
-"""Server transactions before new calls are refused: 32 s of 300 calls per second with their requests."""
+MAX_TRANSACTIONS = 40_000
+"""Server transactions before new calls are refused: 32 s of 600 calls per second with their BYE. An ended
+call is remembered in some 9 kB, both sides together."""
 
 
 class TransactionLayer:

@@ -234,7 +234,7 @@ class StreamStore:
     def _open(self, call_id: str) -> Path:
         if self.directory is None:
             self.call_id = call_id or self.call_id
-            self.directory = _new_directory(
+            self.directory = new_directory(
                 self.root, f"{safe_name(self.call_id)}-{safe_name(self.stream_id)}"
             )
             self._transcript = (self.directory / "transcript.jsonl").open("wb")
@@ -292,7 +292,8 @@ def _final(verdict: StreamVerdict) -> Status:
     return verdict.status
 
 
-def _new_directory(root: Path, name: str) -> Path:
+def new_directory(root: Path, name: str) -> Path:
+    """Make a directory of that name, or with a number behind it where there is one; raises OSError."""
     for attempt in range(1, 1_000):
         directory = root / (name if attempt == 1 else f"{name}-{attempt}")
         try:

@@ -16,6 +16,8 @@ from sidestream.errors import SidestreamError
 _HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
 _FORMAT_PCM = 1
 _BYTES_PER_SAMPLE = 2
+HEADER_BYTES = _HEADER.size
+"""Before the samples of the files that are written here."""
 _RIFF_OVERHEAD = _HEADER.size - 8
 MAX_DATA_BYTES = 0xFFFF_FFFF - _HEADER.size
 """A WAV file's sizes are 32 bits."""

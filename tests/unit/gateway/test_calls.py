@@ -1,4 +1,6 @@
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -63,6 +65,22 @@ async def test_nothing_of_an_ended_call_is_kept(tmp_path: Path) -> None:
     ] * 4
     gateway.receive(bye, key=3)
     assert gateway.statuses[-1] == 481
+
+
+@pytest.mark.asyncio
+async def test_an_ended_call_leaves_nothing_for_the_collector(tmp_path: Path) -> None:
+    gateway = FakeGateway(tmp_path)
+    dialog = gateway.answered_call()
+    runner = weakref.ref(next(iter(gateway.calls._entries)))
+    gc.disable()
+    try:
+        gateway.receive(dialog.create_request("BYE"), key=2)
+        gateway.answer(200)
+        gateway.media_closed()
+        await asyncio.sleep(0)
+        assert runner() is None
+    finally:
+        gc.enable()
 
 
 Refusal = tuple[Callable[[FakeGateway], None], int, str, str | None]

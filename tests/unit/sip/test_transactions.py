@@ -1,4 +1,5 @@
 from sidestream.sip.events import RequestReceived, ResponseReceived
+from sidestream.sip.message import Request
 from sidestream.sip.serializer import serialize
 from sip_script import PEER, TO_PEER, Bench, outbound, reply, request
 
@@ -68,3 +69,27 @@ def test_a_request_that_is_no_invite_is_not_cancelled() -> None:
     bench.receive(reply(sent, 100))
     bench.layer.cancel(key, bench.now)
     assert bench.sent() == []
+
+
+def test_of_a_message_answered_for_good_only_the_bytes_stay() -> None:
+    bench = Bench()
+    bench.answer(bench.request(request()), 200)
+    bench.layer.send_request(outbound(), [TO_PEER], bench.now)
+    *_, sent = bench.sent()
+    bench.receive(reply(sent, 200))
+    assert (bench.layer.server_count, bench.layer.client_count) == (1, 1)
+    (server,) = bench.layer._servers._by_key.values()
+    (client,) = bench.layer._clients._by_key.values()
+    assert (server.request, client.request, client.original) == (None, None, None)
+    assert server.data.startswith(b"SIP/2.0 200 ")
+
+
+def test_a_refused_invite_is_kept_for_its_acks() -> None:
+    bench = Bench()
+    bench.layer.send_request(outbound(), [TO_PEER], bench.now)
+    (sent,) = bench.sent()
+    for _ in range(2):
+        bench.receive(reply(sent, 486))
+        (ack,) = bench.sent()
+        assert isinstance(ack, Request)
+        assert ack.method == "ACK"

@@ -8,12 +8,16 @@ use super::SideReception;
 use crate::calendar;
 use crate::clock::{Nanos, MILLISECOND, SECOND};
 use crate::orders::StreamSpec;
+use crate::prefetch::prefetch;
 use crate::tap::gap::GapTracker;
 use crate::tap::{Cause, Frame, Gap, Layout, TapSink};
 use crate::ws::message::{self, MediaFields, MediaTemplate};
 
 /// The longest run of audio that is dropped at once, in milliseconds.
 const DROP_RUN_MS: u32 = 500;
+/// For how long messages are kept for an endpoint that has never acknowledged: an endpoint that does so says it early,
+/// and for one that does not nothing is to be sent again.
+const GRACE: Nanos = 2 * SECOND;
 /// `stream.lag` is told at quarters of the bound.
 const QUARTERS: u64 = 4;
 
@@ -59,7 +63,7 @@ impl Composer {
         let frames = |ms: u32| lanes.len() * (ms / spec.frame_ms) as usize;
         let replay = ReplayBounds {
             frames: frames(spec.replay_ms),
-            grace: Nanos::from(spec.replay_ms) * MILLISECOND,
+            grace: GRACE.min(Nanos::from(spec.replay_ms) * MILLISECOND),
             rate: u64::from(spec.sample_rate),
         };
         Self {
@@ -75,6 +79,13 @@ impl Composer {
             max_queued: 0,
             spec,
         }
+    }
+
+    /// Asks for the memory that a write needs.
+    pub fn prefetch(&self) {
+        self.lanes.iter().for_each(prefetch);
+        self.outbox.prefetch();
+        self.ledger.prefetch();
     }
 
     /// The sink of the tap for one call at `now`.

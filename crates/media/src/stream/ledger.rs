@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::outbox::Landed;
 use crate::events::ChannelTotals;
+use crate::prefetch::prefetch;
 use crate::tap::Cause;
 
 /// One channel as the media messages show it.
@@ -23,6 +24,7 @@ struct Lane {
 #[derive(Debug)]
 pub struct Ledger {
     lanes: Vec<Lane>,
+    dropped_samples: u64,
     gap_samples: BTreeMap<&'static str, u64>,
 }
 
@@ -40,8 +42,14 @@ impl Ledger {
         };
         Self {
             lanes: lanes.map(lane).collect(),
+            dropped_samples: 0,
             gap_samples: BTreeMap::new(),
         }
+    }
+
+    /// Asks for the memory that a frame needs.
+    pub fn prefetch(&self) {
+        self.lanes.iter().for_each(prefetch);
     }
 
     /// A frame has been handed to the network for the first time.
@@ -59,6 +67,7 @@ impl Ledger {
     pub fn dropped(&mut self, lane: usize, samples: u64) {
         if let Some(lane) = self.lanes.get_mut(lane) {
             lane.dropped_samples += samples;
+            self.dropped_samples += samples;
         }
     }
 
@@ -68,8 +77,8 @@ impl Ledger {
     }
 
     /// Samples that will never be sent, over all lanes.
-    pub fn dropped_samples(&self) -> u64 {
-        self.lanes.iter().map(|lane| lane.dropped_samples).sum()
+    pub const fn dropped_samples(&self) -> u64 {
+        self.dropped_samples
     }
 
     /// Samples of gaps by cause.

@@ -1,14 +1,16 @@
 //! One connection: the socket, TLS and the frames coming in. It writes one batch at a time and never waits.
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd, RawFd};
 
+use rustix::net::{send, SendFlags};
 use rustls::ClientConnection;
 
 use super::heartbeat::{Allowance, Heartbeat};
 use crate::clock::Nanos;
 use crate::connector::Established;
 use crate::orders::StreamSpec;
+use crate::prefetch::prefetch;
 use crate::ws::frame::FrameDecoder;
 
 /// Bytes of messages written at a time: the content of one TLS record (RFC 8446 section 5.1), so that what a broken
@@ -74,6 +76,8 @@ pub struct Link {
     landed: usize,
     told: usize,
     written: u64,
+    /// The network has all that was given to it: kept here, for TLS keeps its own state far away.
+    idle: bool,
 }
 
 impl Link {
@@ -84,7 +88,7 @@ impl Link {
             // One batch at a time is given to it; a limit would only cut a long message in two.
             connection.set_buffer_limit(None);
         }
-        Self {
+        let mut link = Self {
             socket: established.socket,
             tls,
             decoder: FrameDecoder::new(),
@@ -98,7 +102,10 @@ impl Link {
             landed: 0,
             told: 0,
             written: 0,
-        }
+            idle: true,
+        };
+        link.note_idle();
+        link
     }
 
     /// The socket.
@@ -106,13 +113,24 @@ impl Link {
         self.socket.as_raw_fd()
     }
 
+    /// Asks for the memory that a write needs.
+    pub fn prefetch(&self) {
+        if let Some(connection) = &self.tls {
+            prefetch(&**connection);
+        }
+    }
+
     /// Whether the network has all that was given to it.
-    pub fn is_idle(&self) -> bool {
+    pub const fn is_idle(&self) -> bool {
+        self.idle
+    }
+
+    fn note_idle(&mut self) {
         let sealed = self
             .tls
             .as_ref()
             .is_some_and(|connection| connection.wants_write());
-        !sealed && self.rest_at == self.rest.len() && self.landed == self.ends.len()
+        self.idle = !sealed && self.rest_at == self.rest.len() && self.landed == self.ends.len();
     }
 
     /// Whether frames of the protocol itself wait to be sent.
@@ -144,6 +162,7 @@ impl Link {
             return self.flush();
         };
         let sealed = connection.writer().write_all(batch);
+        self.idle = false;
         sealed.map_err(|error| Loss::new("tls_error", error.to_string()))?;
         self.flush()
     }
@@ -161,6 +180,7 @@ impl Link {
         {
             self.landed = self.ends.len();
         }
+        self.note_idle();
         result
     }
 
@@ -168,10 +188,10 @@ impl Link {
         loop {
             let result = match &mut self.tls {
                 Some(connection) if connection.wants_write() => {
-                    connection.write_tls(&mut self.socket)
+                    connection.write_tls(&mut Wire(&self.socket))
                 }
                 None if self.rest_at < self.rest.len() => {
-                    let result = self.socket.write(&self.rest[self.rest_at..]);
+                    let result = Wire(&self.socket).write(&self.rest[self.rest_at..]);
                     self.rest_at += result.as_ref().copied().unwrap_or_default();
                     result
                 }
@@ -188,6 +208,13 @@ impl Link {
 
     /// Reads what has come; nothing when there is no more for now.
     pub fn receive(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Loss> {
+        let result = self.read(buffer);
+        // TLS may have something to say to what it has read.
+        self.note_idle();
+        result
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Loss> {
         loop {
             let result = match &mut self.tls {
                 Some(connection) => match connection.reader().read(buffer) {
@@ -230,6 +257,34 @@ impl Link {
             }
         }
         self.written
+    }
+}
+
+/// The socket as TLS writes to it. A record is one piece, and `send` takes a piece by a shorter way through the kernel
+/// than `writev`: measured, 1 of 10 microseconds.
+struct Wire<'a>(&'a TcpStream);
+
+impl Write for Wire<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(send(
+            self.0,
+            bytes,
+            SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+        )?)
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match pieces {
+            [piece] => self.write(piece),
+            pieces => {
+                let mut socket = self.0;
+                socket.write_vectored(pieces)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

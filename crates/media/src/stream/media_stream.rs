@@ -173,6 +173,22 @@ impl MediaStream {
         self.sides[side.index()]
     }
 
+    /// Asks for the memory that a packet of a side needs.
+    pub fn prefetch_side(&self, side: Side) {
+        if let Some(index) = self.taps(side) {
+            self.tap.prefetch(index);
+        }
+    }
+
+    /// Asks for the memory that a write needs.
+    pub fn prefetch_write(&self) {
+        self.tap.prefetch_all();
+        self.composer.prefetch();
+        if let Some(link) = &self.link {
+            link.prefetch();
+        }
+    }
+
     /// Takes one packet of a side; a side that is not tapped is ignored.
     pub fn on_rtp(&mut self, side: Side, packet: &TapPacket<'_>, now: Nanos, events: &mut Events) {
         let Some(index) = self.taps(side) else { return };

@@ -8,14 +8,14 @@ use std::collections::VecDeque;
 use super::entry::{Control, Entry, Kind, MediaFacts};
 use super::replay::{Missing, Replay, ReplayBounds};
 use crate::clock::Nanos;
+use crate::pool;
+use crate::prefetch::prefetch;
 
-/// Buffers kept for the next messages.
-const SPARE_BUFFERS: usize = 16;
-/// The largest buffer kept.
-const SPARE_BUFFER_BYTES: usize = 4096;
 /// Past the bound this share of it is dropped at once: an endpoint that is a little too slow then gets speech with few
 /// gaps in it, not shreds with a message about each.
 const RUN_SHARE: usize = 8;
+/// Messages of a usual flush: a frame of each channel.
+const FLUSHED: usize = 2;
 /// The numbers of the first `connect` and `start`.
 const FIRST_NUMBERS: [u64; 2] = [1, 2];
 
@@ -51,7 +51,6 @@ pub struct Outbox {
     run_frames: usize,
     queued_media: usize,
     control_bytes: usize,
-    spare: Vec<Vec<u8>>,
 }
 
 impl Outbox {
@@ -69,7 +68,6 @@ impl Outbox {
             run_frames,
             queued_media: 0,
             control_bytes: 0,
-            spare: Vec::new(),
         }
     }
 
@@ -95,10 +93,15 @@ impl Outbox {
             .any(|entry| entry.kind == Kind::Control(control))
     }
 
+    /// Asks for the memory of the messages of one flush.
+    pub fn prefetch(&self) {
+        self.queue.iter().take(FLUSHED).for_each(prefetch);
+    }
+
     /// Numbers and queues a frame. Says how many of the oldest are to be dropped now: none within the bound, and a run
     /// of them past it.
     pub fn push_media(&mut self, facts: MediaFacts, payload: &[u8]) -> usize {
-        let mut bytes = self.spare.pop().unwrap_or_default();
+        let mut bytes = pool::lend();
         bytes.extend_from_slice(payload);
         let sequence = self.take_number();
         self.queue.push_back(Entry {
@@ -213,9 +216,7 @@ impl Outbox {
             } else {
                 self.control_bytes -= entry.bytes.len();
             }
-            let spare = &mut self.spare;
-            self.replay
-                .hold(entry, now, &mut |bytes| recycle(spare, bytes));
+            self.replay.hold(entry, now, &mut pool::give_back);
         }
     }
 
@@ -224,9 +225,7 @@ impl Outbox {
         if sequence > self.highest_sent {
             return false;
         }
-        let spare = &mut self.spare;
-        self.replay
-            .acknowledge(sequence, &mut |bytes| recycle(spare, bytes));
+        self.replay.acknowledge(sequence, &mut pool::give_back);
         true
     }
 
@@ -242,15 +241,8 @@ impl Outbox {
         let entry = self.queue.remove(index)?;
         self.queued_media -= 1;
         let facts = entry.media().copied();
-        recycle(&mut self.spare, entry.bytes);
+        pool::give_back(entry.bytes);
         facts
-    }
-}
-
-fn recycle(spare: &mut Vec<Vec<u8>>, mut bytes: Vec<u8>) {
-    if spare.len() < SPARE_BUFFERS && (1..=SPARE_BUFFER_BYTES).contains(&bytes.capacity()) {
-        bytes.clear();
-        spare.push(bytes);
     }
 }
 
@@ -384,19 +376,5 @@ mod tests {
         assert_eq!(take_off(&mut outbox, 9), [8, 9, 5, 6, 7]);
         assert_eq!(land(&mut outbox, 5), 1, "each is told once");
         assert!(outbox.is_empty());
-    }
-
-    #[test]
-    fn buffers_are_used_again() {
-        let mut outbox = outbox(10);
-        connect(&mut outbox);
-        take_off(&mut outbox, 2);
-        land(&mut outbox, 2);
-        for chunk in 1..200 {
-            outbox.push_media(frame(chunk), &[0; 160]);
-            take_off(&mut outbox, 1);
-            outbox.land(2 * SECOND * chunk, &mut |_| {});
-        }
-        assert_eq!(outbox.spare.len(), 2, "one of them is the grace's");
     }
 }

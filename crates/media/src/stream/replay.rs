@@ -45,7 +45,14 @@ pub struct Replay {
     acknowledged: Option<u64>,
     handed: u64,
     since: Option<Nanos>,
-    gone: [VecDeque<Stretch>; 2],
+    gone: [Gone; 2],
+}
+
+/// Audio of one lane that is gone: what is complete, and the stretch that still grows, which each frame touches.
+#[derive(Debug, Default)]
+struct Gone {
+    complete: VecDeque<Stretch>,
+    last: Option<Stretch>,
 }
 
 /// Audio of one lane that is gone from the buffer.
@@ -67,7 +74,7 @@ impl Replay {
             acknowledged: None,
             handed: 0,
             since: None,
-            gone: [VecDeque::new(), VecDeque::new()],
+            gone: [Gone::default(), Gone::default()],
         }
     }
 
@@ -80,6 +87,9 @@ impl Replay {
             while let Some(old) = self.held.pop_front() {
                 self.forget(&old);
                 free(old.bytes);
+            }
+            if self.held.capacity() > 0 {
+                self.held = VecDeque::new();
             }
             (self.media, self.sent) = (0, 0);
             self.forget(&entry);
@@ -114,13 +124,12 @@ impl Replay {
                 free(old.bytes);
             }
         }
-        for stretches in &mut self.gone {
-            while stretches
-                .front()
-                .is_some_and(|stretch| stretch.last_sequence <= sequence)
-            {
-                stretches.pop_front();
+        let is_stored = |stretch: &Stretch| stretch.last_sequence <= sequence;
+        for Gone { complete, last } in &mut self.gone {
+            while complete.front().is_some_and(is_stored) {
+                complete.pop_front();
             }
+            *last = last.filter(|last| !is_stored(last));
         }
     }
 
@@ -135,8 +144,8 @@ impl Replay {
             .held
             .partition_point(|entry| entry.sequence <= acknowledged);
         let mut missing: Vec<Missing> = Vec::new();
-        for (lane, stretches) in self.gone.iter_mut().enumerate() {
-            for stretch in stretches.drain(..) {
+        for (lane, Gone { complete, last }) in self.gone.iter_mut().enumerate() {
+            for stretch in complete.drain(..).chain(last.take()) {
                 match missing.last_mut() {
                     Some(last) if last.lane == lane && last.from + last.samples == stretch.from => {
                         last.samples += stretch.samples;
@@ -191,30 +200,41 @@ impl Replay {
         {
             return;
         }
-        let Some(stretches) = self.gone.get_mut(lane) else {
+        let Some(gone) = self.gone.get_mut(lane) else {
             return;
         };
         let samples = u64::from(samples);
-        if stretches.capacity() == 0 {
-            // Once: the path of a frame is to allocate nothing later.
-            stretches.reserve_exact(STRETCHES_MAX + 1);
-        }
-        match stretches.back_mut() {
+        match &mut gone.last {
             Some(last)
                 if last.from + last.samples == timestamp && last.samples < self.bounds.rate =>
             {
                 last.samples += samples;
                 last.last_sequence = entry.sequence;
             }
-            _ => stretches.push_back(Stretch {
-                last_sequence: entry.sequence,
-                from: timestamp,
-                samples,
-            }),
+            last => {
+                let next = Stretch {
+                    last_sequence: entry.sequence,
+                    from: timestamp,
+                    samples,
+                };
+                if let Some(complete) = last.replace(next) {
+                    gone.complete(complete);
+                }
+            }
         }
-        if stretches.len() > STRETCHES_MAX {
-            let oldest = stretches.pop_front();
-            if let (Some(oldest), Some(next)) = (oldest, stretches.front_mut()) {
+    }
+}
+
+impl Gone {
+    fn complete(&mut self, stretch: Stretch) {
+        if self.complete.capacity() == 0 {
+            // Once: the path of a frame is to allocate nothing later.
+            self.complete.reserve_exact(STRETCHES_MAX + 1);
+        }
+        self.complete.push_back(stretch);
+        if self.complete.len() > STRETCHES_MAX {
+            let oldest = self.complete.pop_front();
+            if let (Some(oldest), Some(next)) = (oldest, self.complete.front_mut()) {
                 next.from = oldest.from;
                 next.samples += oldest.samples;
             }
@@ -341,7 +361,7 @@ mod tests {
         for second in 0..200_u64 {
             hold(&mut replay, second * 50 + 3..second * 50 + 53, 0);
         }
-        assert!(replay.gone[0].len() <= STRETCHES_MAX);
+        assert!(replay.gone[0].complete.len() <= STRETCHES_MAX);
         replay.acknowledge(0, &mut drop);
         let missing = replay.rewind();
         assert_eq!(

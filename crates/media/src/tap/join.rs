@@ -1,4 +1,6 @@
 //! Frames of two channels made into one: interleaved by sample, or summed.
+use std::ops::Range;
+
 use super::track::Track;
 use crate::codec::Encoding;
 
@@ -32,21 +34,21 @@ impl Joiner {
         first: &'a Track,
         second: &'a Track,
     ) -> &'a [u8] {
-        if all_silent(second.silence()) {
+        if second.is_silent() {
             return first.frame();
         }
-        if all_silent(first.silence()) {
+        if first.is_silent() {
             return second.frame();
         }
         for (linear, track) in self.linear.iter_mut().zip([first, second]) {
             linear.clear();
             encoding.decode(track.frame(), linear);
             // The code of silence isn't zero in every law.
-            let silent = linear
-                .iter_mut()
-                .zip(track.silence())
-                .filter(|(_, silent)| **silent != 0);
-            silent.for_each(|(sample, _)| *sample = 0);
+            for stretch in track.silence() {
+                if let Some(silent) = linear.get_mut(stretch) {
+                    silent.fill(0);
+                }
+            }
         }
         let [sum, other] = &mut self.linear;
         for (sample, addend) in sum.iter_mut().zip(other.iter()) {
@@ -60,19 +62,16 @@ impl Joiner {
 
 /// Samples at which no track has audio.
 pub fn common_silence(first: &Track, second: &Track) -> u32 {
-    let pairs = first.silence().iter().zip(second.silence());
-    pairs.map(|(one, other)| u32::from(one & other)).sum()
+    let overlap = |one: &Range<usize>, other: Range<usize>| {
+        let (begin, end) = (one.start.max(other.start), one.end.min(other.end));
+        end.saturating_sub(begin) as u32
+    };
+    let with_second =
+        |one: Range<usize>| -> u32 { second.silence().map(|other| overlap(&one, other)).sum() };
+    first.silence().map(with_second).sum()
 }
 
 /// Samples at which a track has no audio.
 pub fn silence_of(track: &Track) -> u32 {
-    track
-        .silence()
-        .iter()
-        .map(|&silent| u32::from(silent))
-        .sum()
-}
-
-fn all_silent(silence: &[u8]) -> bool {
-    silence.iter().all(|&silent| silent != 0)
+    track.silence().map(|stretch| stretch.len() as u32).sum()
 }

@@ -58,6 +58,9 @@ impl Mapping {
     }
 
     fn at(&self, ticks: i64) -> i64 {
+        if self.rate == self.clock_rate {
+            return self.anchor_position + (ticks - self.anchor_ticks);
+        }
         let samples = i128::from(ticks - self.anchor_ticks) * i128::from(self.rate);
         self.anchor_position + samples.div_euclid(i128::from(self.clock_rate)) as i64
     }

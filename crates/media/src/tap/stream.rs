@@ -15,6 +15,10 @@ use super::track::{Track, TrackShape};
 use crate::clock::{Nanos, MILLISECOND};
 use crate::dtmf::EventBlock;
 use crate::error::Result;
+use crate::prefetch::prefetch;
+
+/// A call has two sides.
+const MAX_CHANNELS: usize = 2;
 
 #[derive(Debug)]
 struct Channel {
@@ -29,6 +33,8 @@ struct Channel {
 pub struct StreamTap {
     spec: StreamSpec,
     channels: Vec<Channel>,
+    /// When each channel's timeline has something to do.
+    dues: [Nanos; MAX_CHANNELS],
     joiner: Joiner,
     joined_chunks: u64,
     paused: bool,
@@ -56,21 +62,42 @@ impl StreamTap {
             chunks: 0,
             unsupported: false,
         };
-        let channels = spec.channels.iter().map(channel).collect();
+        let channels: Vec<Channel> = spec.channels.iter().map(channel).collect();
         let joiner = Joiner::default();
-        Ok(Self {
+        let mut tap = Self {
             spec,
             channels,
+            dues: [NEVER; MAX_CHANNELS],
             joiner,
             joined_chunks: 0,
             paused: false,
             flushed: false,
-        })
+        };
+        tap.note_dues();
+        Ok(tap)
+    }
+
+    fn note_dues(&mut self) {
+        for (due, channel) in self.dues.iter_mut().zip(&self.channels) {
+            *due = channel.timeline.due();
+        }
     }
 
     /// The stream's shape.
     pub const fn spec(&self) -> &StreamSpec {
         &self.spec
+    }
+
+    /// Asks for the memory of the side of this index.
+    pub fn prefetch(&self, index: usize) {
+        if let Some(channel) = self.channels.get(index) {
+            prefetch(channel);
+        }
+    }
+
+    /// Asks for the memory of all sides.
+    pub fn prefetch_all(&self) {
+        self.channels.iter().for_each(prefetch);
     }
 
     /// Takes one packet of the side of this index.
@@ -103,7 +130,15 @@ impl StreamTap {
             content: content_of(packet),
         };
         channel.timeline.push(&packet, now, &mut channel.track);
-        self.deliver(sink);
+        if let Some(due) = self.dues.get_mut(index) {
+            *due = channel.timeline.due();
+        }
+        if self.spec.layout == Layout::Separate {
+            // The other channel is not touched: its memory is far away.
+            self.deliver_channel(index, sink);
+        } else {
+            self.deliver(sink);
+        }
     }
 
     /// Says whether the participant of this index holds the call: silence is then of that cause.
@@ -176,8 +211,7 @@ impl StreamTap {
         if self.flushed {
             return NEVER;
         }
-        let due = self.channels.iter().map(|channel| channel.timeline.due());
-        due.min().unwrap_or(NEVER)
+        self.dues.into_iter().min().unwrap_or(NEVER)
     }
 
     /// The stream's position at a time, in samples since its start.
@@ -226,6 +260,7 @@ impl StreamTap {
     }
 
     fn deliver(&mut self, sink: &mut impl TapSink) {
+        self.note_dues();
         match (self.spec.layout, self.channels.as_mut_slice()) {
             (Layout::Separate, _) => self.deliver_separate(sink),
             (layout, [first, second]) => {
@@ -263,39 +298,68 @@ impl StreamTap {
 
     /// The earliest frame goes first, so that channels which have much to tell at once do not part.
     fn deliver_separate(&mut self, sink: &mut impl TapSink) {
-        let samples = self.spec.frame_samples() as u32;
         loop {
-            let ready = self.channels.iter_mut().zip(&self.spec.channels);
-            let ready = ready.filter(|(channel, _)| channel.track.has_frame());
-            let Some((channel, spec)) = ready.min_by_key(|(channel, _)| channel.track.front())
-            else {
+            let ready = self.channels.iter().enumerate();
+            let ready = ready.filter(|(_, channel)| channel.track.has_frame());
+            let Some((index, _)) = ready.min_by_key(|(_, channel)| channel.track.front()) else {
                 return;
             };
-            channel.chunks += 1;
-            sink.media(Frame {
-                channel: spec.channel,
-                participant: &spec.participant,
-                chunk: channel.chunks,
-                timestamp: channel.track.front(),
-                payload: channel.track.frame(),
-                samples,
-                silence_samples: silence_of(&channel.track),
-            });
-            channel.track.advance();
+            self.deliver_frame(index, sink);
         }
     }
 
-    fn deliver_gaps(&mut self, sink: &mut impl TapSink) {
-        for (channel, spec) in self.channels.iter_mut().zip(&self.spec.channels) {
-            let dropped = channel.track.take_dropped();
-            if dropped > 0 {
-                sink.dropped(spec.channel, dropped);
-            }
-            channel
-                .track
-                .take_gaps()
-                .for_each(|gap| sink.gap(spec.channel, gap));
+    /// The same where only one channel can have frames.
+    fn deliver_channel(&mut self, index: usize, sink: &mut impl TapSink) {
+        let has_frame = |tap: &Self| {
+            tap.channels
+                .get(index)
+                .is_some_and(|channel| channel.track.has_frame())
+        };
+        while has_frame(self) {
+            self.deliver_frame(index, sink);
         }
+        self.deliver_gaps_of(index, sink);
+    }
+
+    fn deliver_frame(&mut self, index: usize, sink: &mut impl TapSink) {
+        let (Some(channel), Some(spec)) =
+            (self.channels.get_mut(index), self.spec.channels.get(index))
+        else {
+            return;
+        };
+        channel.chunks += 1;
+        sink.media(Frame {
+            channel: spec.channel,
+            participant: &spec.participant,
+            chunk: channel.chunks,
+            timestamp: channel.track.front(),
+            payload: channel.track.frame(),
+            samples: self.spec.frame_samples() as u32,
+            silence_samples: silence_of(&channel.track),
+        });
+        channel.track.advance();
+    }
+
+    fn deliver_gaps(&mut self, sink: &mut impl TapSink) {
+        for index in 0..self.channels.len() {
+            self.deliver_gaps_of(index, sink);
+        }
+    }
+
+    fn deliver_gaps_of(&mut self, index: usize, sink: &mut impl TapSink) {
+        let (Some(channel), Some(spec)) =
+            (self.channels.get_mut(index), self.spec.channels.get(index))
+        else {
+            return;
+        };
+        let dropped = channel.track.take_dropped();
+        if dropped > 0 {
+            sink.dropped(spec.channel, dropped);
+        }
+        channel
+            .track
+            .take_gaps()
+            .for_each(|gap| sink.gap(spec.channel, gap));
     }
 }
 

@@ -214,12 +214,12 @@ impl Timeline {
         let (Some((number, held)), Some(source)) = (self.held.first(), &self.source) else {
             return fill;
         };
-        let ordered = if number == source.expected {
+        let position = source.mapping.position(held.packet.timestamp).max(0) as u64;
+        let ordered = if number == source.expected || position <= self.cursor {
             0
         } else {
             held.arrival + self.shape.window
         };
-        let position = source.mapping.position(held.packet.timestamp).max(0) as u64;
         let in_time = self.time_of(position).saturating_sub(MAX_AHEAD);
         let release = ordered.max(in_time);
         // What is held keeps its frame from being filled.
@@ -301,8 +301,10 @@ impl Timeline {
                 return;
             };
             let in_order = number == source.expected;
-            let waited = now.saturating_sub(held.arrival) >= self.shape.window;
             let position = source.mapping.position(held.packet.timestamp);
+            // What it has overtaken would come too late once its own place is reached.
+            let waited = now.saturating_sub(held.arrival) >= self.shape.window
+                || position <= self.cursor as i64;
             let must = all || self.held.len() > MAX_HELD;
             if !must && ((!in_order && !waited) || self.is_ahead(position, now)) {
                 return;
@@ -588,13 +590,15 @@ impl Timeline {
     }
 
     fn samples(&self, span: Nanos) -> u64 {
-        (u128::from(span) * u128::from(self.shape.rate) / u128::from(SECOND)) as u64
+        // Whole seconds apart: no product needs more than 64 bits, and none a slow division.
+        let rate = u64::from(self.shape.rate);
+        span / SECOND * rate + span % SECOND * rate / SECOND
     }
 
     /// The first instant at which the wall clock has reached a position.
     fn time_of(&self, position: u64) -> Nanos {
-        let span = u128::from(position) * u128::from(SECOND);
-        self.shape.start + span.div_ceil(u128::from(self.shape.rate.max(1))) as Nanos
+        let rate = u64::from(self.shape.rate.max(1));
+        self.shape.start + position / rate * SECOND + (position % rate * SECOND).div_ceil(rate)
     }
 }
 

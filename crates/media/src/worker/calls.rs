@@ -9,12 +9,11 @@ use super::token::{Kind, Token};
 use super::{Blame, Worker};
 use crate::call::Call;
 use crate::clock::Nanos;
-use crate::dtmf::Press;
 use crate::events::{Event, SideStats};
-use crate::leg::{Heard, Leg, Turn};
+use crate::leg::{Leg, Turn};
 use crate::orders::Side;
 use crate::ports::LegSockets;
-use crate::tap::TapPacket;
+use crate::prefetch::prefetch;
 
 /// A call and what the worker knows of it.
 #[derive(Debug)]
@@ -43,12 +42,12 @@ impl Worker {
         ];
         let call = Call::new(handle, legs, self.shared.idle_limit);
         let generation = self.next_generation();
-        let slot = self.calls.insert(CallSlot {
+        let slot = self.calls.insert(Box::new(CallSlot {
             call,
             streams: Vec::new(),
             generation,
             alarm: Alarm::default(),
-        });
+        }));
         self.call_slots.insert(handle, slot);
         if let Err(error) = self.poll_call(slot) {
             self.fail_call(slot, format!("its sockets can't be polled: {error}"));
@@ -58,7 +57,7 @@ impl Worker {
     fn poll_call(&self, slot: usize) -> rustix::io::Result<()> {
         let CallSlot {
             call, generation, ..
-        } = &self.calls[slot];
+        } = &*self.calls[slot];
         let add = |socket: &dyn AsFd, kind| {
             let token = Token::new(kind, slot as u32, *generation);
             let data = epoll::EventData::new_u64(token.bits());
@@ -72,7 +71,7 @@ impl Worker {
     }
 
     /// The call that a token names, unless it is gone. It is to blame for what comes.
-    fn serve_call(&mut self, token: Token) -> Option<usize> {
+    pub(super) fn serve_call(&mut self, token: Token) -> Option<usize> {
         let slot = token.slot();
         let living = self.calls.get(slot)?;
         if !token.is_of(living.generation) {
@@ -89,7 +88,7 @@ impl Worker {
             generation,
             alarm,
             ..
-        } = &mut self.calls[slot];
+        } = &mut *self.calls[slot];
         let token = Token::new(Kind::Call, slot as u32, *generation);
         self.timers.ask(token, call.due(), alarm);
     }
@@ -102,43 +101,14 @@ impl Worker {
         self.settle_call(slot);
         let Some(heard) = heard else { return };
         if !self.calls[slot].streams.is_empty() {
-            self.pass_to_streams(slot, side, &heard);
+            self.keep_for_taps(token, side, heard);
         }
     }
 
-    /// Hands a relayed packet to those who listen in. A copy for a recorder would be sent from here too.
-    fn pass_to_streams(&mut self, slot: usize, side: Side, heard: &Heard) {
-        let header = &heard.header;
-        let packet = TapPacket {
-            codec: heard.format.codec,
-            ssrc: header.ssrc,
-            sequence: header.sequence,
-            timestamp: header.timestamp,
-            payload: &self.turn.packet[header.payload.clone()],
-        };
-        for &listener in &self.calls[slot].streams {
-            self.blame = Blame::Stream(listener);
-            let media = &mut self.streams[listener].media;
-            media.on_rtp(side, &packet, self.turn.now, &mut self.events);
-        }
-        for press in heard.presses.iter().flatten() {
-            self.pass_press(slot, side, press);
-        }
-        self.settle_listeners(slot);
-    }
-
-    fn pass_press(&mut self, slot: usize, side: Side, press: &Press) {
-        for &listener in &self.calls[slot].streams {
-            self.blame = Blame::Stream(listener);
-            let media = &mut self.streams[listener].media;
-            media.on_press(side, press, self.turn.now, &mut self.events);
-        }
-    }
-
-    fn settle_listeners(&mut self, slot: usize) {
-        for index in 0..self.calls[slot].streams.len() {
-            let listener = self.calls[slot].streams[index];
-            self.settle_stream(listener);
+    /// Asks for the memory of a call whose turn comes soon.
+    pub(super) fn prefetch_call(&self, token: Token) {
+        if let Some(living) = self.calls.get(token.slot()) {
+            prefetch(&**living);
         }
     }
 
@@ -197,7 +167,7 @@ impl Worker {
     }
 
     fn remove_call(&mut self, slot: usize, sides: Vec<SideStats>) {
-        let CallSlot { call, .. } = self.calls.remove(slot);
+        let CallSlot { call, .. } = *self.calls.remove(slot);
         let handle = call.handle();
         self.call_slots.remove(&handle);
         // The ports go into quarantine before anybody hears of the end.

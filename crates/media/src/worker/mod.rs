@@ -7,6 +7,7 @@ pub mod mailbox;
 mod orders;
 mod pace;
 mod streams;
+mod taps;
 mod timers;
 mod token;
 
@@ -28,6 +29,7 @@ use self::calls::CallSlot;
 use self::mailbox::{Mailbox, Order};
 use self::pace::Pace;
 use self::streams::StreamSlot;
+use self::taps::Tapped;
 use self::timers::Timers;
 use self::token::{Kind, Token};
 use crate::clock::{Clock, Nanos, SECOND};
@@ -41,6 +43,8 @@ use crate::tally::SharedTally;
 
 /// Sockets taken from epoll at a time.
 const READY: usize = 512;
+/// How far ahead state is asked for: a few system calls, which last longer than a miss of all caches.
+const AHEAD: usize = 2;
 /// The niceness of a worker, where the system allows it: whatever else wants the processor, a voice goes first.
 const NICENESS: i32 = -10;
 
@@ -84,15 +88,20 @@ pub struct Worker {
     shared: Arc<Shared>,
     desk: Arc<Desk>,
     epoll: OwnedFd,
-    calls: Slab<CallSlot>,
+    /// Each by itself: a list of them that grows would be copied while media waits.
+    calls: Slab<Box<CallSlot>>,
     call_slots: HashMap<u64, usize>,
-    streams: Slab<StreamSlot>,
+    streams: Slab<Box<StreamSlot>>,
     stream_slots: HashMap<u64, usize>,
     generation: Wrapping<u32>,
     timers: Timers,
     pace: Pace,
     turn: Turn,
     events: Events,
+    /// Relayed packets that somebody listens to.
+    tapped: Vec<Tapped>,
+    /// Alarms of now; kept for its room.
+    due: Vec<(Nanos, Token)>,
     /// Orders being carried out; kept for its room.
     orders: VecDeque<Order>,
     /// Streams that ended in this turn.
@@ -120,6 +129,8 @@ impl Worker {
             timers: Timers::default(),
             pace: Pace::default(),
             events: Events::new(),
+            tapped: Vec::new(),
+            due: Vec::new(),
             orders: VecDeque::new(),
             finished: Vec::new(),
             blame: Blame::Nobody,
@@ -139,11 +150,7 @@ impl Worker {
             let count = epoll::wait(&self.epoll, &mut ready[..], self.patience().as_ref());
             let count = count.unwrap_or(0);
             self.turn.now = self.shared.clock.now();
-            for event in &ready[..count] {
-                let token = Token::from_bits({ event.data }.u64());
-                let flags = event.flags;
-                self.guard(|worker| worker.dispatch(token, flags));
-            }
+            self.serve(&ready[..count]);
             self.ring_alarms();
             self.tell();
             self.pace.turned(count as u64, self.turn.now);
@@ -156,6 +163,19 @@ impl Worker {
         self.end();
     }
 
+    /// Serves what is ready: all packets are relayed before those who listen get them.
+    fn serve(&mut self, ready: &[epoll::Event]) {
+        let token_of = |event: &epoll::Event| Token::from_bits({ event.data }.u64());
+        for (index, event) in ready.iter().enumerate() {
+            if let Some(next) = ready.get(index + AHEAD) {
+                self.prefetch_call(token_of(next));
+            }
+            let flags = event.flags;
+            self.guard(|worker| worker.dispatch(token_of(event), flags));
+        }
+        self.serve_taps();
+    }
+
     /// How long the next look may wait.
     fn patience(&self) -> Option<Timespec> {
         if self.pace.looks_again() {
@@ -166,6 +186,10 @@ impl Worker {
     }
 
     fn dispatch(&mut self, token: Token, flags: epoll::EventFlags) {
+        if !matches!(token.kind(), Kind::RtpA | Kind::RtpB) {
+            // Nothing overtakes a packet.
+            self.serve_taps();
+        }
         match token.kind() {
             Kind::Mailbox => self.take_orders(),
             Kind::RtpA => self.on_rtp(token, Side::A),
@@ -187,12 +211,24 @@ impl Worker {
     }
 
     fn ring_alarms(&mut self) {
-        while let Some((due, token)) = self.timers.pop(self.turn.now) {
-            self.guard(|worker| match token.kind() {
-                Kind::Stream => worker.on_stream_alarm(token, due),
-                _ => worker.on_call_alarm(token, due),
-            });
+        let mut alarms = std::mem::take(&mut self.due);
+        loop {
+            let timers = &mut self.timers;
+            alarms.extend(std::iter::from_fn(|| timers.pop(self.turn.now)));
+            if alarms.is_empty() {
+                break;
+            }
+            for index in 0..alarms.len() {
+                self.prefetch_alarms(&alarms[index..]);
+                let (due, token) = alarms[index];
+                self.guard(|worker| match token.kind() {
+                    Kind::Stream => worker.on_stream_alarm(token, due),
+                    _ => worker.on_call_alarm(token, due),
+                });
+            }
+            alarms.clear();
         }
+        self.due = alarms;
     }
 
     /// Lets go of what has ended, and tells what came of the turn.

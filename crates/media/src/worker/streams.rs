@@ -7,11 +7,12 @@ use rustix::io::Errno;
 
 use super::timers::Alarm;
 use super::token::{Kind, Token};
-use super::{Blame, Worker};
+use super::{Blame, Worker, AHEAD};
 use crate::clock::Nanos;
 use crate::connector::Outcome;
 use crate::events::{Event, SideStats};
 use crate::orders::Side;
+use crate::prefetch::prefetch;
 use crate::stream::{MediaStream, SideReception, StreamCounters};
 
 /// A stream and what the worker knows of it.
@@ -40,7 +41,7 @@ impl Worker {
     pub(super) fn open_stream(&mut self, call: u64, handle: u64, media: MediaStream) {
         let call = self.call_slots.get(&call).copied();
         let generation = self.next_generation();
-        let slot = self.streams.insert(StreamSlot {
+        let slot = self.streams.insert(Box::new(StreamSlot {
             media,
             handle,
             call,
@@ -48,7 +49,7 @@ impl Worker {
             alarm: Alarm::default(),
             polled: None,
             counted: StreamCounters::default(),
-        });
+        }));
         self.stream_slots.insert(handle, slot);
         self.blame = Blame::Stream(slot);
         if let Some(call) = call {
@@ -78,6 +79,27 @@ impl Worker {
                 self.settle_stream(slot);
             }
             Err(failed) => self.events.push(failed.into_event(living.handle)),
+        }
+    }
+
+    /// Asks for the memory of a stream whose turn comes soon.
+    pub(super) fn prefetch_slot(&self, slot: usize) {
+        if let Some(living) = self.streams.get(slot) {
+            prefetch(&**living);
+        }
+    }
+
+    /// Asks for what the alarms after this one need: first for streams, then for what those point to.
+    pub(super) fn prefetch_alarms(&self, alarms: &[(Nanos, Token)]) {
+        let stream = |ahead: usize| {
+            let (_, token) = alarms.get(ahead)?;
+            (token.kind() == Kind::Stream).then_some(token.slot())
+        };
+        if let Some(slot) = stream(2 * AHEAD) {
+            self.prefetch_slot(slot);
+        }
+        if let Some(living) = stream(AHEAD).and_then(|slot| self.streams.get(slot)) {
+            living.media.prefetch_write();
         }
     }
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::{CertificateError, CipherSuite, ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::CertificateDer;
 
@@ -37,7 +37,7 @@ impl ClientConfigs {
     /// Nothing is loaded before it is asked for.
     pub fn new() -> Self {
         Self {
-            provider: Arc::new(rustls::crypto::ring::default_provider()),
+            provider: Arc::new(provider()),
             system: None,
             bundles: HashMap::new(),
         }
@@ -102,6 +102,23 @@ impl ClientConfigs {
         config.alpn_protocols = vec![ALPN.to_vec()];
         Ok(Arc::new(config))
     }
+}
+
+/// The usual algorithms, AES-128 first: as strong as the certificates' keys, and it and its SHA-256 are cheaper than
+/// AES-256 and SHA-384 for every record and handshake. The endpoint may choose otherwise.
+fn provider() -> CryptoProvider {
+    let mut provider = rustls::crypto::ring::default_provider();
+    let is_aes_128 = |suite: &rustls::SupportedCipherSuite| {
+        matches!(
+            suite.suite(),
+            CipherSuite::TLS13_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+        )
+    };
+    let suites = &mut provider.cipher_suites;
+    suites.sort_by_key(|suite| (suite.tls13().is_none(), !is_aes_128(suite)));
+    provider
 }
 
 /// The TLS version as it is told; empty when there is none yet.
@@ -199,6 +216,18 @@ mod tests {
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         let error = configs.get(Some(broken)).unwrap_err();
         assert!(error.contains("no proper certificate"), "{error}");
+    }
+
+    #[test]
+    fn the_cheapest_suite_comes_first_and_none_is_missing() {
+        let suites = provider().cipher_suites;
+        assert_eq!(suites[0].suite(), CipherSuite::TLS13_AES_128_GCM_SHA256);
+        let all = rustls::crypto::ring::default_provider().cipher_suites;
+        assert_eq!(suites.len(), all.len());
+        assert!(suites
+            .iter()
+            .skip_while(|suite| suite.tls13().is_some())
+            .all(|suite| suite.tls13().is_none()));
     }
 
     #[test]
