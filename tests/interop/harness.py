@@ -288,7 +288,7 @@ class Sipp:
 
     def errors(self) -> str:
         """Return what SIPp complained about."""
-        logs = sorted(self.directory.glob(f"{self.name}*.log"))
+        logs = sorted(self.directory.glob(f"{Path(self.name).name}*.log"))
         return "\n".join(path.read_text(errors="replace")[-4000:] for path in logs)
 
 

@@ -150,9 +150,10 @@ def wait(milliseconds: int) -> str:
     return f'  <pause milliseconds="{milliseconds}"/>\n'
 
 
-def taken(lines: Lines, *, catch: bool = True, **answer: bool) -> str:
+def taken(lines: Lines, *, catch: bool = True, multipart: bool = False) -> str:
     """Accept an INVITE."""
-    return receive("INVITE", catch=catch) + respond("200 OK", lines, new=True, **answer) + receive("ACK")
+    answer = respond("200 OK", lines, new=True, multipart=multipart)
+    return receive("INVITE", catch=catch) + answer + receive("ACK")
 
 
 def serve(lines: Lines) -> str:

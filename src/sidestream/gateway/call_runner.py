@@ -147,7 +147,11 @@ class CallEnd:
 
 
 def _nobody() -> None:
-    """Hear that a stream is over, and do nothing."""
+    """Hear that a stream or recording is over, and do nothing."""
+
+
+def _nothing(_detail: str) -> None:
+    """End no call: it has ended."""
 
 
 class CallRunner:
@@ -445,7 +449,7 @@ class CallRunner:
             self._watchdog.cancel()
         self._keys.finished(self, end)
         # Without this ring the whole call is let go of here; else it waits for the collector.
-        self.streams.attach(_nobody)
+        self._followers.attach(_nobody, _nothing)
 
     def _collapse(self) -> None:
         """End the call after an error of ours: by its own rules if they still work, else without a word."""

@@ -190,8 +190,8 @@ class Calls:
     def finished(self, runner: CallRunner, end: CallEnd) -> None:
         """See `call_runner.Keys`."""
         followers = self._entries.pop(runner).followers
-        self._parts.recordings.forget(followers.recordings)
         followed = Followed(followers.streams.records(), followers.recordings.records())
+        self._parts.recordings.forget(followers.recordings)
         record = encode_record(self._parts.node.name, end.snapshot, end.sides, followed, runner.source)
         self._parts.journal.append(record)
 

@@ -216,6 +216,12 @@ class CallRecordings:
             if not runner.is_over:
                 self._guard(runner, partial(runner.give_up, detail))
 
+    def let_go(self) -> None:
+        """Forget the recordings: the call's record is written."""
+        for runner in self._runners:
+            runner.let_go()
+        self._runners.clear()
+
     # --- control -------------------------------------------------------------------------------------------
 
     def views(self) -> list[RecordingView]:

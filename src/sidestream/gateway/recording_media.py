@@ -158,6 +158,10 @@ class RecordingMedia:
             self.close(index)
             self._media.forget_recording(copy.handle)
 
+    def let_go(self) -> None:
+        """Tell nobody any more: the recording is over, and its record is written."""
+        self._tell, self._guard, self._on_closed = _tell_nobody, _do_nothing, _nobody
+
     async def _start_named(self, copy: _Copy, stream: StreamResult) -> None:
         """Look up an address that a recorder gave as a name (RFC 8866 section 5.7)."""
         host = stream.remote.host if stream.remote is not None else ""
@@ -214,6 +218,18 @@ class RecordingMedia:
                 self._on_closed()
             case _:
                 assert_never(event)
+
+
+def _tell_nobody(_news: MediaNews) -> None:
+    """Tell no session: the recording is over."""
+
+
+def _do_nothing(_step: Callable[[], None]) -> None:
+    """Take no step: the recording is over."""
+
+
+def _nobody() -> None:
+    """Hear that a copy is closed, and do nothing."""
 
 
 def _host_of(stream: StreamResult) -> str | None:

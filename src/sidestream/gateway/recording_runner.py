@@ -208,7 +208,7 @@ class RecordingRunner:
         bound = log.bind(recording_id=identity.recording_id, integration=identity.choice.integration.name)
         self._log = RecordingLog(bound, tools.metrics)
         self._guard: Guard = lambda step: step()
-        self._sip = RecordingSip(tools.sip, self, self._soon, self._guarded, bound)
+        self._sip = RecordingSip(tools.sip, self._note, self._soon, self._guarded, bound)
         self._media = RecordingMedia(tools.media, tools.names, self._soon, self._guarded, bound)
         self._recording: Recording | None = None
         self._queue: deque[RecordingCommand] = deque()
@@ -349,11 +349,15 @@ class RecordingRunner:
         self._finish(RecordingVerdict(RecordingSlug.SHUTDOWN, detail))
         self._let_go()
 
-    def add_client(self, key: ClientKey, session: int, request_id: int) -> None:
-        """See `recording_sip.ClientKeys`."""
-        self._tools.table.add_client(key, self, session, request_id)
+    def let_go(self) -> None:
+        """Forget whom it would tell: it is over, and its record is written."""
+        self._media.let_go()
+        self._guard = _do_nothing
 
     # --- orders --------------------------------------------------------------------------------------------
+
+    def _note(self, key: ClientKey, session: int, request_id: int) -> None:
+        self._tools.table.add_client(key, self, session, request_id)
 
     def _guarded(self, step: Step) -> None:
         self._guard(step)
@@ -520,3 +524,7 @@ class RecordingRunner:
             sessions=list(self._log.sessions.values()),
             paused=self._pauses.closed,
         )
+
+
+def _do_nothing(_step: Step) -> None:
+    """Take no step: the recording is over."""

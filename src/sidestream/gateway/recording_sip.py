@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from sidestream.call.commands import NextHop
 from sidestream.gateway.next_hop import hops_of
@@ -22,20 +22,12 @@ top are ACKs for a 2xx that is sent again."""
 SipOrder = SendRequest | SendAck | Cancel | Respond | ConfirmAnswer
 
 
-class ClientKeys(Protocol):
-    """Where a recording's client transactions are looked up."""
-
-    def add_client(self, key: ClientKey, session: int, request_id: int) -> None:
-        """Note that what is heard on `key` is for a request of a session."""
-        ...
-
-
 class RecordingSip:
     """Sends what the sessions of one recording order. It may raise: its caller is the seam.
 
     Args:
         sip: the stack.
-        keys: where transactions are noted.
+        note: notes that what is heard on a key is for a session's request.
         tell: takes an event, not before the orders at hand are carried out.
         guard: runs what comes later, and keeps its errors.
         log: bound to the recording.
@@ -44,13 +36,13 @@ class RecordingSip:
     def __init__(
         self,
         sip: SipOrders,
-        keys: ClientKeys,
+        note: Callable[[ClientKey, int, int], None],
         tell: Callable[[SessionEvent], None],
         guard: Callable[[Callable[[], None]], None],
         log: Logger,
     ) -> None:
         self._sip = sip
-        self._keys = keys
+        self._note = note
         self._tell = tell
         self._guard = guard
         self._log = log
@@ -83,6 +75,8 @@ class RecordingSip:
         """Forget everything."""
         for session in {*self._queues, *self._lookups, *(session for session, _ in self._sent)}:
             self.drop(session)
+        # Without this ring a recording is let go of with its call; else it waits for the collector.
+        self._note, self._tell, self._guard = _note_nothing, _tell_nobody, _do_nothing
 
     def _queue(self, order: SendRequest | SendAck) -> None:
         queue = self._queues.setdefault(order.session, deque())
@@ -136,7 +130,7 @@ class RecordingSip:
                     return
                 key = self._sip.send_request(request, hops)
                 self._sent[session, request_id] = key
-                self._keys.add_client(key, session, request_id)
+                self._note(key, session, request_id)
 
     def _cancel(self, session: int, request_id: int) -> None:
         """Cancel a request, or take it back when it has not left yet."""
@@ -148,3 +142,15 @@ class RecordingSip:
         if waiting is not None:
             waiting.clear()
         self._tell(RequestTransportFailed(session, request_id, "given up before it was sent"))
+
+
+def _note_nothing(_key: ClientKey, _session: int, _request_id: int) -> None:
+    """Note no transaction: the recording is over."""
+
+
+def _tell_nobody(_event: SessionEvent) -> None:
+    """Tell no session: the recording is over."""
+
+
+def _do_nothing(_step: Callable[[], None]) -> None:
+    """Take no step: the recording is over."""

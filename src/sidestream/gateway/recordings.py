@@ -131,6 +131,7 @@ class Recordings:
     def forget(self, recordings: CallRecordings) -> None:
         """Forget a call whose record is written."""
         self._calls.pop(recordings.call_id, None)
+        recordings.let_go()
 
     # --- control -------------------------------------------------------------------------------------------
 

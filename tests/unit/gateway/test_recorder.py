@@ -1,6 +1,8 @@
 """The recordings of a call: begin, policy, changes, control, and the seam around them."""
 
+import gc
 import json
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +83,25 @@ async def test_nothing_of_an_ended_recording_is_kept(tmp_path: Path) -> None:
     late = call.ask(theirs, "BYE")
     assert late is not None
     assert late.status == 481
+
+
+async def test_an_ended_recording_leaves_nothing_for_the_collector(tmp_path: Path) -> None:
+    call = RecordedCall(tmp_path)
+    dialog = await call.answered()
+    call.accept()
+    (recordings,) = call.gateway.recordings._calls.values()
+    runner = weakref.ref(recordings.runners()[0])
+    del recordings
+    gc.disable()
+    try:
+        await call.hang_up(dialog)
+        call.answer_last("UPDATE")
+        call.answer_last("BYE")
+        call.close_media()
+        await call.settle()
+        assert runner() is None
+    finally:
+        gc.enable()
 
 
 async def test_the_call_is_neither_touched_nor_delayed_by_best_effort(tmp_path: Path) -> None:
