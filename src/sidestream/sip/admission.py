@@ -14,7 +14,8 @@ _SESSIONS = frozenset({"application/sdp", "multipart/*"})
 BODIES: Mapping[str, frozenset[str]] = {"INVITE": _SESSIONS, "UPDATE": _SESSIONS}
 """Media types understood in each method; the parts of a multipart body are their reader's to judge."""
 
-_SCHEMES = frozenset({"sip", "sips", "tel"})
+# A `sips` URI asks for TLS on every hop (§26.2.2), which is not to be had: refused, never weakened to `sip`.
+_SCHEMES = frozenset({"sip", "tel"})
 
 # A request that ends or only asks something must not fail for having come a long way.
 _HOP_LIMIT_EXEMPT = frozenset({"OPTIONS", "BYE"})

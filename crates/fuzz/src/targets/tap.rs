@@ -193,11 +193,11 @@ impl Told {
     }
 
     /// Channels never part from the wall clock by more than 100 ms and a frame (protocol section 3) when the tap is
-    /// ticked at its time, but a packet that waits for an earlier one may hold its channel back for the window.
+    /// ticked at its time; a frame that is not yet full can't be told.
     fn check_lag(&self, tap: &StreamTap, now: Nanos, since: Nanos) {
         const LAG_MS: u64 = 100;
         let spec = tap.spec();
-        let allowed_ms = LAG_MS + u64::from(spec.jitter_window_ms) + 2 * self.frame_ms;
+        let allowed_ms = LAG_MS + 2 * self.frame_ms;
         if now < since + allowed_ms * MILLISECOND {
             return;
         }

@@ -214,21 +214,38 @@ impl Timeline {
         let (Some((number, held)), Some(source)) = (self.held.first(), &self.source) else {
             return fill;
         };
-        let position = source.mapping.position(held.packet.timestamp).max(0) as u64;
-        let ordered = if number == source.expected || position <= self.cursor {
+        let position = source.mapping.position(held.packet.timestamp);
+        let ordered = if number == source.expected {
             0
         } else {
-            held.arrival + self.shape.window
+            self.patience_ends(held.arrival, position)
         };
-        let in_time = self.time_of(position).saturating_sub(MAX_AHEAD);
-        let release = ordered.max(in_time);
-        // What is held keeps its frame from being filled.
-        let blocked = position >= self.cursor
-            && position / self.shape.frame * self.shape.frame <= self.cursor;
-        if blocked && !self.paused {
+        let in_time = self.time_of(position.max(0) as u64);
+        let release = ordered.max(in_time.saturating_sub(MAX_AHEAD));
+        if self.blocks_filling(position) && !self.paused {
             release
         } else {
             fill.min(release)
+        }
+    }
+
+    /// Whether a packet held for this position keeps the frame at the cursor from being filled.
+    const fn blocks_filling(&self, position: i64) -> bool {
+        let frame = self.shape.frame as i64;
+        position >= self.cursor as i64 && position / frame * frame <= self.cursor as i64
+    }
+
+    /// When a packet is no longer held for an earlier one. Once its own place is reached, what it has overtaken
+    /// would come too late; and when its frame must be filled, the channel would lag too far.
+    fn patience_ends(&self, arrival: Nanos, position: i64) -> Nanos {
+        if position <= self.cursor as i64 {
+            return 0;
+        }
+        let window = arrival + self.shape.window;
+        if self.blocks_filling(position) {
+            window.min(self.time_of(self.cursor + 1) + MAX_LAG)
+        } else {
+            window
         }
     }
 
@@ -297,14 +314,12 @@ impl Timeline {
 
     fn release_held(&mut self, now: Nanos, all: bool, sink: &mut impl Sink) {
         while let Some((number, held)) = self.held.first() {
-            let Some(source) = &mut self.source else {
+            let Some(source) = &self.source else {
                 return;
             };
             let in_order = number == source.expected;
             let position = source.mapping.position(held.packet.timestamp);
-            // What it has overtaken would come too late once its own place is reached.
-            let waited = now.saturating_sub(held.arrival) >= self.shape.window
-                || position <= self.cursor as i64;
+            let waited = now >= self.patience_ends(held.arrival, position);
             let must = all || self.held.len() > MAX_HELD;
             if !must && ((!in_order && !waited) || self.is_ahead(position, now)) {
                 return;

@@ -236,6 +236,22 @@ fn a_missing_packet_that_the_wall_clock_fills_is_lost_all_the_same() {
 }
 
 #[test]
+fn a_window_longer_than_the_lag_allowed_ends_when_its_frame_must_be_filled() {
+    let mut bench = Bench::new();
+    let shape = Shape {
+        window: 1000 * MILLISECOND,
+        ..bench.timeline.shape
+    };
+    bench.timeline = Timeline::new(shape);
+    bench.steady(0..3);
+    // Number 3 never comes; 4 lies within the frame that is to be filled next.
+    bench.push(4, 3 * 160 + 80, 4 * FRAME);
+    assert!(bench.serve_until(20 * FRAME) <= 800 + 160);
+    assert_eq!(bench.told.silence[0], (480, 80, Cause::Loss));
+    assert_eq!(bench.told.audio.len(), 640);
+}
+
+#[test]
 fn a_pause_in_the_timestamps_without_loss_is_silence_and_needs_no_waiting() {
     let mut bench = Bench::new();
     bench.steady(0..2);
