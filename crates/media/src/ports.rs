@@ -13,7 +13,8 @@ use crate::random::Random;
 
 /// How long a freed pair rests, so that stragglers of one call can't be heard in the next.
 const QUARANTINE: Nanos = 2 * SECOND;
-/// Pairs that other programs hold are passed over; after so many in a row the range is given up as taken.
+/// Pairs that other programs hold are passed over, each time to another place of the range (a gateway that is being
+/// replaced holds its calls' ports side by side); after so many in a row the range is given up as taken.
 const MAX_TAKEN: usize = 64;
 /// Expedited forwarding (RFC 3246), as the type-of-service octet.
 const EXPEDITED: u8 = 46 << 2;
@@ -24,22 +25,31 @@ struct Pairs {
     free: VecDeque<u16>,
     resting: VecDeque<(Nanos, u16)>,
     in_use: usize,
+    random: Random,
 }
 
 impl Pairs {
     /// All pairs of an inclusive range, beginning somewhere in it.
-    fn new(first: u16, last: u16, random: &mut Random) -> Self {
+    fn new(first: u16, last: u16, random: Random) -> Self {
         let first = u32::from(first).next_multiple_of(2);
-        let mut free: VecDeque<u16> = (first..u32::from(last))
+        let free = (first..u32::from(last))
             .step_by(2)
             .map(|port| port as u16)
             .collect();
-        free.rotate_left(random.below(free.len() as u64) as usize);
-        Self {
+        let mut pairs = Self {
             free,
             resting: VecDeque::new(),
             in_use: 0,
-        }
+            random,
+        };
+        pairs.go_elsewhere();
+        pairs
+    }
+
+    /// The next pair to be taken is any.
+    fn go_elsewhere(&mut self) {
+        let places = self.free.len() as u64;
+        self.free.rotate_left(self.random.below(places) as usize);
     }
 
     /// The pair that has been free the longest.
@@ -74,7 +84,7 @@ pub struct PortPool {
 impl PortPool {
     /// A pool over an inclusive range of ports.
     pub fn new(address: IpAddr, first: u16, last: u16, clock: Clock) -> Self {
-        let pairs = Pairs::new(first, last, &mut Random::new());
+        let pairs = Pairs::new(first, last, Random::new());
         Self {
             address,
             clock,
@@ -112,7 +122,10 @@ impl PortPool {
                     });
                 }
                 Err(error) => {
-                    self.with(|pairs| pairs.give_back(port, now));
+                    self.with(|pairs| {
+                        pairs.give_back(port, now);
+                        pairs.go_elsewhere();
+                    });
                     if error != Errno::ADDRINUSE {
                         return Err(error.into());
                     }
@@ -189,7 +202,7 @@ mod tests {
             (65_534, 65_535, vec![65_534]),
             (2001, 2002, vec![]),
         ] {
-            let mut found = all(&mut Pairs::new(first, last, &mut Random::seeded(3)), 0);
+            let mut found = all(&mut Pairs::new(first, last, Random::seeded(3)), 0);
             found.sort_unstable();
             assert_eq!(found, expected);
         }
@@ -197,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_freed_pair_rests_and_comes_last() {
-        let mut pairs = Pairs::new(2000, 2003, &mut Random::seeded(1));
+        let mut pairs = Pairs::new(2000, 2003, Random::seeded(1));
         let first = pairs.take(0).unwrap();
         pairs.give_back(first, 0);
         let second = pairs.take(QUARANTINE - 1).unwrap();
@@ -210,8 +223,26 @@ mod tests {
     #[test]
     fn two_pools_begin_at_different_places() {
         let starts: std::collections::HashSet<_> = (0..20)
-            .map(|seed| Pairs::new(2000, 4000, &mut Random::seeded(seed)).take(0))
+            .map(|seed| Pairs::new(2000, 4000, Random::seeded(seed)).take(0))
             .collect();
         assert!(starts.len() > 10);
+    }
+
+    #[test]
+    fn a_block_that_another_program_holds_is_left_behind() {
+        let (first, last) = (10_000, 10_799);
+        let address = IpAddr::from([127, 77, 0, 1]);
+        let other = Arc::new(PortPool::new(address, first, last, Clock::start()));
+        let held: Vec<_> = (first..first + 400)
+            .step_by(2)
+            .map(|port| other.bind_pair(port).unwrap())
+            .collect();
+        for _ in 0..20 {
+            // Each begins anywhere, and half of the range, in one piece, is taken.
+            let pool = Arc::new(PortPool::new(address, first, last, Clock::start()));
+            let bound: Vec<_> = (0..40).map(|_| pool.bind().unwrap().port).collect();
+            assert!(bound.iter().all(|&port| port >= first + 400));
+        }
+        drop(held);
     }
 }
