@@ -90,11 +90,9 @@ def serve(
             WRONG_USE,
         )
     loaded = _load(config)
-    for warning in loaded.warnings:
-        typer.echo(f"warning: {warning}", err=True)
     from sidestream.gateway.service import run  # noqa: PLC0415 - only this command runs a gateway
 
-    raise typer.Exit(run(loaded.configuration))
+    raise typer.Exit(run(loaded.configuration, loaded.warnings))
 
 
 def _load(config: Path) -> Loaded:

@@ -212,6 +212,16 @@ async def test_failures_of_an_endpoint_are_told_apart_and_leave_the_call_alone(
     assert [(line["verdict"], line["call_id"]) for line in ended] == [(expected[0], record["call_id"])]
 
 
+async def test_what_a_configuration_probably_does_not_mean_is_a_line_of_the_log(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.pem"
+    with site_with(tmp_path, integration("wss://127.0.0.1:1/", missing)) as site:
+        lines = [json.loads(line) for line in site.log().splitlines() if line.startswith("{")]
+        assert not [line for line in site.log().splitlines() if line.startswith("warning")]
+    doubts = [line for line in lines if line["event"] == "configuration doubtful"]
+    assert [str(missing) in line["detail"] for line in doubts] == [True]
+    assert doubts[0]["level"] == "warning"
+
+
 async def wait_exit(site: Gateway, seconds: float) -> int:
     return await asyncio.to_thread(site.process.wait, seconds)
 

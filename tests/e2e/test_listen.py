@@ -256,6 +256,14 @@ async def test_a_taken_port_is_told_with_a_remedy(tmp_path: Path) -> None:
     assert "--port" in refused.value.hint
 
 
+async def test_a_directory_that_cannot_be_made_is_told_with_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    listener = Listener(ListenerOptions(directory=tmp_path / "file", port=0))
+    with pytest.raises(ListenerError, match=re.escape(str(tmp_path / "file"))) as refused:
+        await listener.start()
+    assert "--out" in refused.value.hint
+
+
 PROGRAM = """
 import sys
 from pathlib import Path

@@ -164,7 +164,7 @@ class Setup:
     integrations: str = ""
     """YAML at the indentation of a voice service's keys."""
     max_calls: int = 2000
-    media_ports: str = "12000-17999"
+    media_ports: str = "10000-17999"
     environment: dict[str, str] = field(default_factory=dict)
 
 

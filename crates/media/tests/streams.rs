@@ -4,7 +4,7 @@
 mod endpoint;
 mod rig;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use endpoint::Endpoint;
 use media::clock::Clock;
@@ -86,6 +86,7 @@ fn what_is_relayed_is_streamed_bit_for_bit_and_the_call_may_end_first() {
     let (mut rig, stream, endpoint) = streamed(50, &spec());
     let mut random = Random::new();
     let mut spoken = [Vec::new(), Vec::new()];
+    let begun = Instant::now();
     for sequence in 1..=50 {
         for (side, phone) in [&rig.a, &rig.b].into_iter().enumerate() {
             // Digital silence at both ends of the range would be taken for filling: keep clear of it.
@@ -95,7 +96,9 @@ fn what_is_relayed_is_streamed_bit_for_bit_and_the_call_may_end_first() {
         }
         assert_eq!(rig.b.receive().len(), 172);
         assert_eq!(rig.a.receive().len(), 172);
-        std::thread::sleep(Duration::from_millis(20));
+        // In step with the clock: a sender that is a little slow each time would fall behind it.
+        let due = begun + Duration::from_millis(20) * u32::from(sequence);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
     }
     close(&rig, stream);
     rig.engine.close_call(rig.call).unwrap();

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections import deque
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,7 @@ from sidestream.call.events import HangUpBy
 from sidestream.call.routing import PeerAddress
 from sidestream.call.setup import ALLOWED_METHODS, ServerIdentity
 from sidestream.config.model import Configuration
+from sidestream.config.problems import Problem
 from sidestream.config.values import milliseconds
 from sidestream.errors import Fault, SidestreamError
 from sidestream.gateway import media as media_module
@@ -67,22 +69,25 @@ class StartError(SidestreamError):
     fault = Fault.OPERATOR
 
 
-def run(configuration: Configuration) -> int:
+def run(configuration: Configuration, warnings: Sequence[Problem] = ()) -> int:
     """Run a gateway until a signal ends it, and return the process's exit code.
 
     Args:
         configuration: what it runs from.
+        warnings: what its file says and probably does not mean; each is a line of the log.
 
     Raises:
         SidestreamError: it cannot start; the message and the hint are for the operator.
     """
-    return uvloop.run(serve(configuration))
+    return uvloop.run(serve(configuration, warnings))
 
 
-async def serve(configuration: Configuration) -> int:
+async def serve(configuration: Configuration, warnings: Sequence[Problem] = ()) -> int:
     """Run a gateway on the running loop. See `run`."""
     logging.configure(os.environ)
     gateway = Gateway(configuration)
+    for warning in warnings:
+        gateway.log.warning("configuration doubtful", detail=str(warning))
     stopping = asyncio.Event()
     at_once = asyncio.Event()
 

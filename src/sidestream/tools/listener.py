@@ -161,13 +161,21 @@ class Listener:
         """
         options = self.options
         names = tuple(dict.fromkeys((*DEFAULT_NAMES, *_names_of(options.host), *options.names)))
+        certificates = options.certificates or options.directory / "tls"
         try:
-            self._files = ensure_certificates(options.certificates or options.directory / "tls", names)
+            self._files = ensure_certificates(certificates, names)
+            context = self._files.server_context()
+        except OSError as error:
+            raise ListenerError(
+                f"cannot use the certificates in {certificates}: {error.strerror or error}",
+                hint="Choose another --out or --tls, or correct what is there.",
+            ) from error
+        try:
             self._server = await serve(
                 self._handle,
                 options.host,
                 options.port,
-                ssl=self._files.server_context(),
+                ssl=context,
                 process_request=self._admit,
                 select_subprotocol=_select_subprotocol,
                 compression=None,

@@ -94,8 +94,7 @@ struct Bench {
 }
 
 fn spec(encoding: Encoding, rate: u32, layout: Layout) -> StreamSpec {
-    let channels = ["caller", "callee"];
-    let channels = channels
+    let channels = ["caller", "callee"]
         .iter()
         .enumerate()
         .map(|(index, name)| ChannelSpec {

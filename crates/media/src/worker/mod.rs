@@ -32,7 +32,7 @@ use self::streams::StreamSlot;
 use self::taps::Tapped;
 use self::timers::Timers;
 use self::token::{Kind, Token};
-use crate::clock::{Clock, Nanos, SECOND};
+use crate::clock::{Clock, Nanos, MILLISECOND, SECOND};
 use crate::error::Result;
 use crate::events::Events;
 use crate::leg::Turn;
@@ -43,6 +43,10 @@ use crate::tally::SharedTally;
 
 /// Sockets taken from epoll at a time.
 const READY: usize = 512;
+/// An alarm that is later than this says that the worker was kept from running.
+const LATE: Nanos = 20 * MILLISECOND;
+/// Looks at the sockets, a packet of each at a time, before alarms have their turn all the same.
+const LOOKS_MAX: u32 = 16;
 /// How far ahead state is asked for: a few system calls, which last longer than a miss of all caches.
 const AHEAD: usize = 2;
 /// The niceness of a worker, where the system allows it: whatever else wants the processor, a voice goes first.
@@ -107,6 +111,8 @@ pub struct Worker {
     /// Streams that ended in this turn.
     finished: Vec<usize>,
     blame: Blame,
+    /// Looks at the sockets since alarms were put off.
+    looks: u32,
     stopped: bool,
 }
 
@@ -134,6 +140,7 @@ impl Worker {
             orders: VecDeque::new(),
             finished: Vec::new(),
             blame: Blame::Nobody,
+            looks: 0,
             stopped: false,
         })
     }
@@ -151,7 +158,9 @@ impl Worker {
             let count = count.unwrap_or(0);
             self.turn.now = self.shared.clock.now();
             self.serve(&ready[..count]);
-            self.ring_alarms();
+            if !self.catches_up(count) {
+                self.ring_alarms();
+            }
             self.tell();
             self.pace.turned(count as u64, self.turn.now);
             if count == 0 {
@@ -174,6 +183,20 @@ impl Worker {
             self.guard(|worker| worker.dispatch(token_of(event), flags));
         }
         self.serve_taps();
+    }
+
+    /// Whether packets go before alarms. A worker that was kept from running finds them waiting, a few in each socket,
+    /// and takes one of each at a look; an alarm that rang before would take what waits for silence.
+    fn catches_up(&mut self, ready: usize) -> bool {
+        let now = self.turn.now;
+        let next = self.timers.next();
+        let is_late = next.is_some_and(|due| now.saturating_sub(due) > LATE);
+        if ready == 0 || !is_late || self.looks == LOOKS_MAX {
+            self.looks = 0;
+            return false;
+        }
+        self.looks += 1;
+        true
     }
 
     /// How long the next look may wait.

@@ -165,3 +165,17 @@ fn a_socket_event_of_a_call_that_is_gone_touches_no_successor() {
     bench.worker.dispatch(stale, epoll::EventFlags::IN);
     assert!(matches!(bench.worker.blame, Blame::Nobody));
 }
+
+#[test]
+fn a_worker_that_was_kept_from_running_takes_packets_before_alarms() {
+    let mut worker = Bench::new().worker;
+    let (mut alarm, token) = (timers::Alarm::default(), Token::new(Kind::Call, 0, 0));
+    worker.timers.ask(token, SECOND, &mut alarm);
+    worker.turn.now = SECOND + LATE;
+    assert!(!worker.catches_up(5), "in time");
+    worker.turn.now = SECOND + LATE + 1;
+    assert!(!worker.catches_up(0), "nothing waits");
+    let looks = (0..100).take_while(|_| worker.catches_up(5)).count();
+    assert_eq!(looks, LOOKS_MAX as usize);
+    assert!(worker.catches_up(5), "the next time that it is late");
+}
