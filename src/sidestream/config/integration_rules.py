@@ -16,13 +16,15 @@ from sidestream.config.model import (
     RecordingServer,
     SiprecIntegration,
 )
-from sidestream.config.node_rules import LATER
+from sidestream.config.node_rules import LATER, PAIRS_PER_CALL
 from sidestream.config.problems import Finding, KeyPath
 from sidestream.config.templates import MAX_CHARACTERS
 from sidestream.config.uris import host_of, is_secure
 from sidestream.config.values import Encoding, Network, OnLoss, Policy, Transport, milliseconds
 
 X_HEADERS_MAX: Final = 5
+PAIRS_PER_COPY: Final = 2
+"""RTP and RTCP of each stream of a recording."""
 RATES: Final = {
     Encoding.PCMU: (8000,),
     Encoding.PCMA: (8000,),
@@ -60,6 +62,17 @@ def losses_are_of_mandatory_recordings(integration: SiprecIntegration) -> Iterat
     if integration.on_loss is not OnLoss.CONTINUE and integration.policy is not Policy.MANDATORY:
         message = "the loss of a recording by best effort never concerns the call"
         yield Finding(("on_loss",), message, "Write policy: mandatory, or remove on_loss")
+
+
+def media_ports_carry_recordings(configuration: Configuration) -> Iterator[Finding]:
+    """Advice: the ports are enough for `limits.max_calls` with their recordings."""
+    node = configuration.node
+    copies = max((sum(each.copies for each in s.recordings) for _, s in configuration.services()), default=0)
+    wanted = (PAIRS_PER_CALL + PAIRS_PER_COPY * copies) * node.limits.max_calls
+    ports = node.media.ports
+    if copies and PAIRS_PER_CALL * node.limits.max_calls <= ports.pairs < wanted:
+        message = f"{ports} is too small for {node.limits.max_calls} calls with {copies} recorded copies each"
+        yield Finding(("node", "media", "ports"), message, f"Widen the range to {2 * wanted} ports")
 
 
 def recorders_can_reach_us(configuration: Configuration) -> Iterator[Finding]:

@@ -97,6 +97,7 @@ RULES: Final = (
 
 ADVICE: Final = (
     Rule(Node, ("media", "limits"), node_rules.media_ports_carry_the_limit),
+    Rule(Configuration, ("node", "accounts"), integration_rules.media_ports_carry_recordings),
     Rule(Account, ("routes",), service_rules.later_routes_are_reached),
     Rule(EndpointAuth, ("bearer", "basic", "headers"), integration_rules.secrets_are_elsewhere),
     Rule(MediaStreamIntegration, ("ca",), integration_rules.certificates_are_there),

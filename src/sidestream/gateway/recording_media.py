@@ -51,6 +51,7 @@ class RecordingMedia:
     Args:
         media: the engine.
         names: looks up recorders that name their address.
+        own_host: our address in descriptions: recorders are sent to by its IP version.
         tell: takes news, not before the orders at hand are carried out.
         guard: runs what comes later, and keeps its errors.
         log: bound to the recording.
@@ -60,12 +61,15 @@ class RecordingMedia:
         self,
         media: Media,
         names: Names,
+        own_host: str,
+        *,
         tell: Callable[[MediaNews], None],
         guard: Callable[[Callable[[], None]], None],
         log: Logger,
     ) -> None:
         self._media = media
         self._names = names
+        self._own = numeric(own_host)
         self._tell = tell
         self._guard = guard
         self._log = log
@@ -171,11 +175,16 @@ class RecordingMedia:
         except NameNotResolvedError as error:
             self._guard(partial(self._fail, session, str(error)))
             return
-        self._guard(partial(self._found, copy, stream, found))
+        own = self._own
+        fitting = [text for text in found if own is None or (":" in text) == (own.version == 6)]
+        if fitting:
+            self._guard(partial(self._found, copy, stream, fitting[0]))
+        else:
+            self._guard(partial(self._fail, session, f"{host!r} has no address of our family"))
 
-    def _found(self, copy: _Copy, stream: StreamResult, addresses: list[str]) -> None:
+    def _found(self, copy: _Copy, stream: StreamResult, address: str) -> None:
         if copy.wanted.get(stream.label) == stream and not copy.closing:
-            self._set(copy, [stream_target(stream, addresses[0])])
+            self._set(copy, [stream_target(stream, address)])
 
     def _fail(self, session: int, detail: str) -> None:
         self._tell(MediaFailed(session, detail))

@@ -3,7 +3,7 @@
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal
 
@@ -23,6 +23,8 @@ from sidestream.gateway.engine_messages import (
 from sidestream.gateway.stream_plan import CallFacts, template_values
 from sidestream.sdp.codecs import OFFERABLE, Codec
 from sidestream.sdp.negotiate import MediaAddress, NegotiatedCodec
+from sidestream.sip.errors import ParseError
+from sidestream.sip.uri import OpaqueUri, parse_uri
 from sidestream.siprec.body import MetadataType
 from sidestream.siprec.events import StreamCodec
 from sidestream.siprec.group import GroupPolicy, ServerGroup
@@ -140,8 +142,13 @@ def x_headers_of(call: CallFacts, choice: RecordingChoice) -> tuple[tuple[str, s
 
 
 def party_of(participant: Participant) -> Party:
-    """Return a participant as the metadata names it."""
-    return Party(participant.uri, participant.display_name)
+    """Return a participant as the metadata names it: by an address without parameters (RFC 3261 10.3)."""
+    try:
+        uri = parse_uri(participant.uri)
+    except ParseError:
+        return Party(participant.uri, participant.display_name)
+    plain = uri if isinstance(uri, OpaqueUri) else replace(uri, params={}, headers="")
+    return Party(str(plain), participant.display_name)
 
 
 def ledger_of(call: CallFacts, choice: RecordingChoice, started_at: datetime) -> Ledger:

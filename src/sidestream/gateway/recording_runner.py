@@ -209,7 +209,14 @@ class RecordingRunner:
         self._log = RecordingLog(bound, tools.metrics)
         self._guard: Guard = lambda step: step()
         self._sip = RecordingSip(tools.sip, self._note, self._soon, self._guarded, bound)
-        self._media = RecordingMedia(tools.media, tools.names, self._soon, self._guarded, bound)
+        self._media = RecordingMedia(
+            tools.media,
+            tools.names,
+            tools.media_host,
+            tell=self._soon,
+            guard=self._guarded,
+            log=bound,
+        )
         self._recording: Recording | None = None
         self._queue: deque[RecordingCommand] = deque()
         self._executing = False

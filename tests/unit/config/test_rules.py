@@ -272,3 +272,13 @@ def test_each_rule_stands_in_the_table() -> None:
                 and name != "denied_endpoint"
             ):
                 assert function in listed, name
+
+
+def test_ports_that_do_not_carry_the_recordings_are_advised_of() -> None:
+    two = SIPREC.replace("            type: siprec", "            type: siprec\n            copies: 2")
+    text = changed(("        integrations:\n", two))
+    enough = text.replace("20000-20999", "20000-20599").replace("max_calls: 100", "max_calls: 50")
+    assert [finding.path for finding in advise(parse_text(enough))] == []
+    scarce = text.replace("20000-20999", "20000-20400").replace("max_calls: 100", "max_calls: 50")
+    (advice,) = advise(parse_text(scarce))
+    assert (advice.path, advice.remedy) == (("node", "media", "ports"), "Widen the range to 600 ports")
