@@ -145,9 +145,10 @@ def _read_parts(parts: list[BodyPart], *, alone: bool) -> ReadBody:
 
 def _must_be_handled(part: BodyPart) -> bool:
     disposition = part.headers.get("Content-Disposition")
-    if disposition is None:
+    try:
+        return disposition is not None and media_params(disposition).get("handling", "").lower() == "required"
+    except ParseError:
         return False
-    return media_params(disposition).get("handling", "").lower() == "required"
 
 
 def read_or_none(message: Message) -> ReadBody:
