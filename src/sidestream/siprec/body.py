@@ -145,10 +145,9 @@ def _read_parts(parts: list[BodyPart], *, alone: bool) -> ReadBody:
 
 def _must_be_handled(part: BodyPart) -> bool:
     disposition = part.headers.get("Content-Disposition")
-    try:
-        return disposition is not None and media_params(disposition).get("handling", "").lower() == "required"
-    except ParseError:
+    if disposition is None:
         return False
+    return media_params(disposition).get("handling", "").lower() == "required"
 
 
 def read_or_none(message: Message) -> ReadBody:

@@ -110,11 +110,3 @@ def test_what_cannot_be_handled_says_how_to_answer(request_: Request, status: in
 def test_malformed_sdp_is_an_error_of_the_peer() -> None:
     with pytest.raises(RemoteError):
         read_body(message("application/sdp", b"v=1\r\n"))
-
-
-def test_a_part_with_a_malformed_disposition_is_left_aside() -> None:
-    parts = multipart(
-        ('Content-Type: text/plain\r\nContent-Disposition: a;;handling="', b"x"),
-        ("Content-Type: application/rs-metadata+xml", XML),
-    )
-    assert read_body(message("multipart/mixed;boundary=b", parts)).metadata == XML
