@@ -215,6 +215,11 @@ class Recorder:
         """For an integration."""
         return f"sip:{RECORDER_HOST}:{self.port};transport=tcp"
 
+    def die(self) -> None:
+        """Take no media any more: the host says so to whoever sends some."""
+        for sink in self.sinks:
+            sink.socket.close()
+
     @property
     def lines(self) -> Lines:
         """The answer that accepts both streams."""
@@ -227,7 +232,7 @@ class Recorder:
 
 
 def _take(sink: Sink, over: threading.Event) -> None:
-    while not over.is_set():
+    while not over.is_set() and sink.socket.fileno() >= 0:
         with contextlib.suppress(TimeoutError, OSError):
             data = sink.socket.recv(2048)
             if len(data) > 12 and not 192 <= data[1] <= 223:
@@ -264,9 +269,9 @@ def recorders(count: int = 1) -> Iterator[list[Recorder]]:
 
 @contextlib.contextmanager
 def playing(
-    directory: Path, scripts: Sequence[tuple[Recorder, str, tuple[str, ...]]]
+    directory: Path, scripts: Sequence[tuple[Recorder, str, tuple[str, ...]]], calls: int = 1
 ) -> Iterator[list[Sipp]]:
-    """Run a SIPp for each recorder, with its name and its steps."""
+    """Run a SIPp for each recorder, with its name and its steps, for so many recording sessions."""
     with contextlib.ExitStack() as stack:
         yield [
             stack.enter_context(
@@ -274,7 +279,9 @@ def playing(
                     scenario(directory, name, *steps),
                     directory,
                     (RECORDER_HOST, recorder.port),
-                    load=Load(transport="t1", trace=True, media_port=media_port(RECORDER_HOST)),
+                    load=Load(
+                        calls=calls, transport="t1", trace=calls == 1, media_port=media_port(RECORDER_HOST)
+                    ),
                 )
             )
             for recorder, name, steps in scripts

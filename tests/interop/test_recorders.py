@@ -7,6 +7,7 @@ mandatory what the policy says comes to pass.
 import contextlib
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from interop.harness import (
     gateway,
     needs_sipp,
     new_records,
+    run_pair,
     sipp,
     verdict_of,
 )
@@ -384,3 +386,73 @@ def test_a_recorder_is_no_trunk_and_a_trunk_no_recorder(tmp_path: Path) -> None:
         ):
             caller.finish()
     assert [verdict_of(record) for record in records] == ["unknown-trunk"]
+
+
+def test_200_recorded_calls_and_nothing_left_behind(tmp_path: Path) -> None:
+    with recorders() as (recorder,):
+        integration = INTEGRATION.format(
+            servers=f'{{uri: "{recorder.uri}"}}', policy="mandatory", deadline="5s"
+        )
+        script = (recorder, "recorder", accept(recorder, "mandatory"))
+        with (
+            gateway(tmp_path, Setup(integrations=integration)) as site,
+            playing(tmp_path, [script], calls=220) as (running,),
+        ):
+            load = Load(calls=20, rate=10, pause_ms=300)
+            run_pair(site, tmp_path, "basic_caller", "basic_callee", (load, load))
+            site.wait_idle(20)
+            before = site.footprint()
+            load = Load(calls=200, rate=20, pause_ms=1000)
+            run_pair(site, tmp_path, "basic_caller", "basic_callee", (load, load))
+            site.wait_idle(20)
+            running.finish(20)
+            after = site.footprint()
+            records = site.records()
+            metrics = site.metrics()
+    verdicts = [record["recordings"][0]["verdict"] for record in records]  # type: ignore[index]
+    assert verdicts == ["completed"] * 220
+    assert metrics['sidestream_recordings_due_total{integration="keep"}'] == 220
+    assert metrics["sidestream_recording_faults_total"] == 0
+    assert metrics["sidestream_recordings_active"] == after.ports == 0
+    assert after.descriptors <= before.descriptors
+    assert after.tasks <= before.tasks
+
+
+def test_a_recorder_that_dies_under_load_fails_over_with_every_call_up(tmp_path: Path) -> None:
+    calls = 60
+    with recorders(2) as (first, second):
+        servers = ", ".join(f'{{uri: "{each.uri}", priority: {n}}}' for n, each in enumerate((first, second)))
+        integration = INTEGRATION.format(servers=servers, policy="mandatory", deadline="5s")
+        scripts = [
+            (each, f"recorder-{n}", accept(each, "mandatory")) for n, each in enumerate((first, second))
+        ]
+        load = Load(calls=calls, rate=30, pause_ms=7000)
+        with (
+            gateway(tmp_path, Setup(integrations=integration)) as site,
+            playing(tmp_path, scripts, calls=calls) as (dying, taking_over),
+            sipp("basic_callee", tmp_path, (DESK_HOST, site.desk), load=load) as called,
+            sipp("basic_caller", tmp_path, (CARRIER_HOST, site.carrier), site.sip, load) as calling,
+        ):
+            wait_for(lambda: site.metrics()["sidestream_recordings_active"] == calls)
+            wait_for(lambda: all(count > 50 * calls for count in first.heard))
+            dying.process.kill()
+            first.die()
+            calling.finish(40)
+            called.finish(10)
+            site.wait_idle(20)
+            taking_over.finish(20)
+            records = site.records()
+            metrics = site.metrics()
+    assert [verdict_of(record) for record in records] == ["caller-hung-up"] * calls
+    recordings = [record["recordings"][0] for record in records]  # type: ignore[index]
+    assert [each["verdict"] for each in recordings] == ["completed-after-failover"] * calls
+    gaps = [each["copies"][0]["gap_s"] for each in recordings]
+    assert max(gaps) < 2.0
+    assert metrics["sidestream_recording_gap_seconds_count"] == calls
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
