@@ -1,14 +1,14 @@
 //! Taps: from a leg's packets to the frames of a stream.
 pub mod gap;
 mod join;
-mod mapping;
-mod packet;
+pub(crate) mod mapping;
+pub(crate) mod packet;
 mod reorder;
 pub mod spec;
 pub mod stream;
-mod timeline;
+pub(crate) mod timeline;
 mod track;
-mod transcode;
+pub(crate) mod transcode;
 
 pub use gap::{Cause, Gap};
 pub use spec::{

@@ -2,8 +2,10 @@
 use std::borrow::Cow;
 
 use super::gap::Cause;
+use super::spec::{TapCodec, TapPacket};
 use crate::clock::{Nanos, SECOND};
 use crate::codec::AudioFormat;
+use crate::dtmf::EventBlock;
 
 /// What a packet carries.
 #[derive(Debug, Clone)]
@@ -53,6 +55,31 @@ impl Packet<'_> {
     /// How long the audio lasts.
     pub fn length(&self) -> Nanos {
         u64::from(self.units()) * SECOND / u64::from(self.clock_rate.max(1))
+    }
+}
+
+impl<'a> From<&TapPacket<'a>> for Packet<'a> {
+    fn from(packet: &TapPacket<'a>) -> Self {
+        let content = match packet.codec {
+            TapCodec::Audio(format) => Content::Audio {
+                format,
+                payload: Cow::Borrowed(packet.payload),
+            },
+            TapCodec::Event { .. } => {
+                EventBlock::parse(packet.payload).map_or(Content::Nothing, |block| Content::Event {
+                    duration: block.duration,
+                    end: block.end,
+                })
+            }
+            TapCodec::Noise { .. } | TapCodec::Unsupported { .. } => Content::Nothing,
+        };
+        Self {
+            ssrc: packet.ssrc,
+            sequence: packet.sequence,
+            timestamp: packet.timestamp,
+            clock_rate: packet.codec.clock_rate(),
+            content,
+        }
     }
 }
 

@@ -3,17 +3,14 @@
 //! Pure: it does no I/O and reads no clock. After a packet the worker may let frames out at once; besides,
 //! it calls [`StreamTap::tick`] whenever [`StreamTap::next_due`] has come (a sweep every few milliseconds
 //! does as well).
-use std::borrow::Cow;
-
 use super::join::{common_silence, silence_of, Joiner};
-use super::packet::{Content, Packet, Shape};
+use super::packet::{Packet, Shape};
 use super::spec::{
     ChannelCounters, Frame, Layout, StreamSpec, TapCodec, TapPacket, TapSink, NEVER,
 };
 use super::timeline::{Timeline, MAX_LAG};
 use super::track::{Track, TrackShape};
 use crate::clock::{Nanos, MILLISECOND};
-use crate::dtmf::EventBlock;
 use crate::error::Result;
 use crate::prefetch::prefetch;
 
@@ -122,14 +119,9 @@ impl StreamTap {
             TapCodec::Audio(_) => channel.unsupported = false,
             _ => {}
         }
-        let packet = Packet {
-            ssrc: packet.ssrc,
-            sequence: packet.sequence,
-            timestamp: packet.timestamp,
-            clock_rate: packet.codec.clock_rate(),
-            content: content_of(packet),
-        };
-        channel.timeline.push(&packet, now, &mut channel.track);
+        channel
+            .timeline
+            .push(&Packet::from(packet), now, &mut channel.track);
         if let Some(due) = self.dues.get_mut(index) {
             *due = channel.timeline.due();
         }
@@ -376,22 +368,6 @@ fn joined_frame<'a>(spec: &StreamSpec, track: &Track, chunk: u64, silence: u32) 
         payload: &[],
         samples: spec.frame_samples() as u32,
         silence_samples: silence,
-    }
-}
-
-fn content_of<'a>(packet: &TapPacket<'a>) -> Content<'a> {
-    match packet.codec {
-        TapCodec::Audio(format) => Content::Audio {
-            format,
-            payload: Cow::Borrowed(packet.payload),
-        },
-        TapCodec::Event { .. } => {
-            EventBlock::parse(packet.payload).map_or(Content::Nothing, |block| Content::Event {
-                duration: block.duration,
-                end: block.end,
-            })
-        }
-        TapCodec::Noise { .. } | TapCodec::Unsupported { .. } => Content::Nothing,
     }
 }
 
