@@ -1,4 +1,6 @@
 //! The engine: its workers, and the orders that they get. Every order returns at once.
+mod recordings;
+
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +31,8 @@ pub struct EngineTotals {
     pub calls: usize,
     /// Streams open now.
     pub streams: usize,
+    /// Recordings open now.
+    pub recordings: usize,
     /// UDP ports bound now.
     pub ports_in_use: usize,
     /// UDP ports of the range.
@@ -65,6 +69,7 @@ impl Engine {
             events: EventQueue::new()?,
             calls: Registry::default(),
             streams: Registry::default(),
+            recordings: Registry::default(),
         });
         let ports = PortPool::new(spec.address, spec.port_min, spec.port_max, clock);
         let mut engine = Self {
@@ -254,6 +259,7 @@ impl Engine {
         EngineTotals {
             calls: self.shared.calls.count(),
             streams: self.shared.streams.count(),
+            recordings: self.shared.recordings.count(),
             ports_in_use: self.ports.in_use(),
             ports_total: self.ports.total(),
             tally,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::fork::RecordedStreamStats;
 use crate::orders::Side;
 
 /// Events gathered in one turn of a worker.
@@ -137,6 +138,49 @@ pub enum Event {
         /// Samples by cause, over all channels.
         gap_samples: BTreeMap<&'static str, u64>,
     },
+    /// A stream's first packet to an address was sent.
+    RecordingFirstPacket {
+        /// The recording.
+        recording: u64,
+        /// The stream.
+        label: String,
+        /// From the order that gave the address.
+        after_set_ms: u64,
+        /// From the recording's start.
+        after_start_ms: u64,
+    },
+    /// The network says again and again that nobody takes the packets.
+    RecordingUnreachable {
+        /// The recording.
+        recording: u64,
+        /// The stream.
+        label: String,
+        /// What the network says.
+        detail: String,
+    },
+    /// A side sends audio that can't be turned into the recorder's codec.
+    RecordingCodecUnsupported {
+        /// The recording.
+        recording: u64,
+        /// The stream.
+        label: String,
+    },
+    /// The answer to a query.
+    RecordingStats {
+        /// The recording.
+        recording: u64,
+        /// Its streams.
+        streams: Vec<RecordedStreamStats>,
+    },
+    /// The engine has let go of the recording.
+    RecordingClosed {
+        /// The recording.
+        recording: u64,
+        /// Its streams.
+        streams: Vec<RecordedStreamStats>,
+        /// What broke.
+        failure: Option<String>,
+    },
 }
 
 impl Event {
@@ -150,6 +194,7 @@ impl Event {
                 | Self::StreamConnected { .. }
                 | Self::StreamConnectFailed { .. }
                 | Self::StreamLost { .. }
+                | Self::RecordingClosed { .. }
         )
     }
 }

@@ -13,6 +13,7 @@ pub mod dtmf;
 pub mod engine;
 pub mod error;
 pub mod events;
+pub mod fork;
 pub mod formats;
 pub mod leg;
 pub mod orders;

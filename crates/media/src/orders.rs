@@ -115,6 +115,21 @@ impl RemoteAddress {
     pub const fn rtcp(&self) -> SocketAddr {
         SocketAddr::new(self.host, self.rtcp_port)
     }
+
+    /// Refuses what is no party's, and addresses of another family than `local`.
+    pub fn validate(&self, local: IpAddr) -> Result<()> {
+        if self.rtp_port == 0 || self.host.is_unspecified() || self.host.is_multicast() {
+            return Err(MediaError::bad_spec(
+                "the remote address is no unicast address",
+            ));
+        }
+        if self.host.is_ipv4() != local.is_ipv4() {
+            return Err(MediaError::bad_spec(
+                "the remote address is of another family than the engine's",
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// One format agreed on a leg.
@@ -177,19 +192,9 @@ impl LegSpec {
                 "payload types must be below 128 and clock rates above 0",
             ));
         }
-        if let Some(remote) = &self.remote {
-            if remote.rtp_port == 0 || remote.host.is_unspecified() || remote.host.is_multicast() {
-                return Err(MediaError::bad_spec(
-                    "the remote address is no unicast address",
-                ));
-            }
-            if remote.host.is_ipv4() != local.is_ipv4() {
-                return Err(MediaError::bad_spec(
-                    "the remote address is of another family than the engine's",
-                ));
-            }
-        }
-        Ok(())
+        self.remote
+            .as_ref()
+            .map_or(Ok(()), |remote| remote.validate(local))
     }
 }
 

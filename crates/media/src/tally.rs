@@ -27,10 +27,14 @@ pub struct Tally {
     pub stream_bytes: u64,
     /// Samples that streams had to drop.
     pub stream_dropped_samples: u64,
+    /// RTP packets sent to recorders.
+    pub recording_packets: u64,
+    /// Packets to recorders that the network did not take.
+    pub recording_unsent: u64,
 }
 
 /// How many counters there are.
-const COUNTERS: usize = 10;
+const COUNTERS: usize = 12;
 
 impl Tally {
     const fn as_array(&self) -> [u64; COUNTERS] {
@@ -45,6 +49,8 @@ impl Tally {
             self.stream_messages,
             self.stream_bytes,
             self.stream_dropped_samples,
+            self.recording_packets,
+            self.recording_unsent,
         ]
     }
 
@@ -60,6 +66,8 @@ impl Tally {
             stream_messages: values[7],
             stream_bytes: values[8],
             stream_dropped_samples: values[9],
+            recording_packets: values[10],
+            recording_unsent: values[11],
         }
     }
 

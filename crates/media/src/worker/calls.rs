@@ -21,6 +21,8 @@ pub(super) struct CallSlot {
     pub(super) call: Call,
     /// Slots of the streams that listen to it.
     pub(super) streams: Vec<usize>,
+    /// Slots of the recordings that listen to it.
+    pub(super) recordings: Vec<usize>,
     generation: u32,
     alarm: Alarm,
 }
@@ -45,6 +47,7 @@ impl Worker {
         let slot = self.calls.insert(Box::new(CallSlot {
             call,
             streams: Vec::new(),
+            recordings: Vec::new(),
             generation,
             alarm: Alarm::default(),
         }));
@@ -100,7 +103,8 @@ impl Worker {
         let heard = self.calls[slot].call.receive(side, &mut self.turn);
         self.settle_call(slot);
         let Some(heard) = heard else { return };
-        if !self.calls[slot].streams.is_empty() {
+        let living = &self.calls[slot];
+        if !living.streams.is_empty() || !living.recordings.is_empty() {
             self.keep_for_taps(token, side, heard);
         }
     }
@@ -158,6 +162,7 @@ impl Worker {
     }
 
     fn abandon_listeners(&mut self, slot: usize) {
+        self.close_recordings(slot);
         for listener in std::mem::take(&mut self.calls[slot].streams) {
             self.guard(|worker| {
                 worker.blame = Blame::Stream(listener);

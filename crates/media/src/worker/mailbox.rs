@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::connector::Outcome;
 use crate::error::{ErrorKind, MediaError, Result};
+use crate::fork::{Recording, RecordingTarget};
 use crate::orders::LegSpec;
 use crate::ports::LegSockets;
 use crate::stream::MediaStream;
@@ -95,6 +96,35 @@ pub enum Order {
         /// The stream.
         stream: u64,
     },
+    /// Let a recording listen to a call.
+    OpenRecording {
+        /// The recording, which knows its call.
+        recording: Box<Recording>,
+    },
+    /// Take what was agreed with a recorder.
+    SetRecording {
+        /// The recording.
+        recording: u64,
+        /// What was agreed.
+        target: Box<RecordingTarget>,
+    },
+    /// Stop a recording's media, or let it go on.
+    PauseRecording {
+        /// The recording.
+        recording: u64,
+        /// Stop it.
+        on: bool,
+    },
+    /// Tell a recording's numbers.
+    QueryRecording {
+        /// The recording.
+        recording: u64,
+    },
+    /// End a recording.
+    CloseRecording {
+        /// The recording.
+        recording: u64,
+    },
     /// End the worker.
     Stop,
     /// Panic in a call's code.
@@ -102,6 +132,12 @@ pub enum Order {
     Break {
         /// The call.
         call: u64,
+    },
+    /// Panic in a recording's code.
+    #[cfg(test)]
+    BreakRecording {
+        /// The recording.
+        recording: u64,
     },
     /// Panic in a stream's code.
     #[cfg(test)]
@@ -113,7 +149,8 @@ pub enum Order {
 
 impl Order {
     /// Whether the order ends something or answers for something that lives: there are no more of them than
-    /// of living things, so the bound is not for them.
+    /// of living things, so the bound is not for them. A pause of a recording is never refused either, for
+    /// what must not be recorded is said next.
     const fn is_final(&self) -> bool {
         matches!(
             self,
@@ -121,6 +158,8 @@ impl Order {
                 | Self::Connection { .. }
                 | Self::CloseStream { .. }
                 | Self::AbortStream { .. }
+                | Self::CloseRecording { .. }
+                | Self::PauseRecording { on: true, .. }
                 | Self::Stop
         )
     }

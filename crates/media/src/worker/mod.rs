@@ -6,6 +6,7 @@ mod calls;
 pub mod mailbox;
 mod orders;
 mod pace;
+mod recordings;
 mod streams;
 mod taps;
 mod timers;
@@ -28,6 +29,7 @@ use slab::Slab;
 use self::calls::CallSlot;
 use self::mailbox::{Mailbox, Order};
 use self::pace::Pace;
+use self::recordings::RecordingSlot;
 use self::streams::StreamSlot;
 use self::taps::Tapped;
 use self::timers::Timers;
@@ -67,6 +69,8 @@ pub struct Shared {
     pub calls: Registry,
     /// The living streams.
     pub streams: Registry,
+    /// The living recordings.
+    pub recordings: Registry,
 }
 
 /// What a worker shares with the engine alone.
@@ -84,6 +88,7 @@ enum Blame {
     Nobody,
     Call(usize),
     Stream(usize),
+    Recording(usize),
 }
 
 /// See the module.
@@ -97,6 +102,8 @@ pub struct Worker {
     call_slots: HashMap<u64, usize>,
     streams: Slab<Box<StreamSlot>>,
     stream_slots: HashMap<u64, usize>,
+    recordings: Slab<Box<RecordingSlot>>,
+    recording_slots: HashMap<u64, usize>,
     generation: Wrapping<u32>,
     timers: Timers,
     pace: Pace,
@@ -131,6 +138,8 @@ impl Worker {
             call_slots: HashMap::new(),
             streams: Slab::new(),
             stream_slots: HashMap::new(),
+            recordings: Slab::new(),
+            recording_slots: HashMap::new(),
             generation: Wrapping(0),
             timers: Timers::default(),
             pace: Pace::default(),
@@ -220,6 +229,7 @@ impl Worker {
             Kind::RtcpA => self.on_rtcp(token, Side::A),
             Kind::RtcpB => self.on_rtcp(token, Side::B),
             Kind::Stream => self.on_stream_ready(token, flags),
+            Kind::Recording => self.on_recorder_reports(token),
             Kind::Call => {}
         }
     }
@@ -246,6 +256,7 @@ impl Worker {
                 let (due, token) = alarms[index];
                 self.guard(|worker| match token.kind() {
                     Kind::Stream => worker.on_stream_alarm(token, due),
+                    Kind::Recording => worker.on_recording_alarm(token, due),
                     _ => worker.on_call_alarm(token, due),
                 });
             }
@@ -278,6 +289,7 @@ impl Worker {
             Blame::Nobody => {}
             Blame::Call(slot) => self.fail_call(slot, panic_text(&*panic)),
             Blame::Stream(slot) => self.fail_stream(slot),
+            Blame::Recording(slot) => self.fail_recording(slot, panic_text(&*panic)),
         }
     }
 
@@ -285,6 +297,7 @@ impl Worker {
         for (_, living) in &mut self.calls {
             living.say_goodbye(&mut self.turn);
         }
+        self.leave_recorders();
         self.desk.tally.publish(&self.turn.tally);
     }
 }

@@ -68,7 +68,7 @@ impl Worker {
             Order::BreakStream { stream } => {
                 self.with_stream(stream, |_, _| panic!("broken on purpose"));
             }
-            _ => {}
+            other => self.carry_out_on_recording(other),
         }
     }
 
@@ -96,5 +96,6 @@ impl Worker {
             self.streams[listener].media.set_held(side, held);
             self.settle_stream(listener);
         }
+        self.tell_recordings(slot, side);
     }
 }

@@ -71,7 +71,10 @@ impl Worker {
         let Some(slot) = self.serve_call(packet.token) else {
             return;
         };
-        self.pass_to_streams(slot, packet.side, &packet.heard);
+        if !self.calls[slot].streams.is_empty() {
+            self.pass_to_streams(slot, packet.side, &packet.heard);
+        }
+        self.pass_to_recordings(slot, packet.side, &packet.heard);
     }
 
     fn pass_to_streams(&mut self, slot: usize, side: Side, heard: &Heard) {

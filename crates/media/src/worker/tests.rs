@@ -2,7 +2,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::*;
 use crate::events::Event;
+use crate::fork::{Recording, RecordingIds};
 use crate::ports::PortPool;
+use crate::random::Random;
 use crate::stream::{MediaStream, StreamIds};
 
 /// A worker that is turned by hand, with calls on loopback.
@@ -21,6 +23,7 @@ impl Bench {
             events: EventQueue::new().unwrap(),
             calls: Registry::default(),
             streams: Registry::default(),
+            recordings: Registry::default(),
         });
         let desk = Arc::new(Desk {
             mailbox: Mailbox::new().unwrap(),
@@ -55,6 +58,20 @@ impl Bench {
             call,
             stream,
             media: Box::new(media),
+        });
+    }
+
+    fn record(&mut self, call: u64, recording: u64) {
+        let clock = self.worker.shared.clock;
+        let json = r#"{"recordingId":"r","dtmf":"relay",
+            "streams":[{"label":"1","side":"a","cname":"x"}]}"#;
+        let spec = crate::orders::read(json.as_bytes()).unwrap();
+        let ids = RecordingIds { call, recording };
+        let sockets = vec![self.ports.bind().unwrap()];
+        let opened = Recording::open(ids, spec, sockets, clock.now(), &mut Random::new());
+        self.worker.shared.recordings.add(recording, 10).unwrap();
+        self.order(Order::OpenRecording {
+            recording: Box::new(opened),
         });
     }
 
@@ -126,6 +143,49 @@ fn a_panic_in_a_stream_ends_that_stream_and_neither_its_call_nor_its_sister() {
         "{events:?}"
     );
     assert!(bench.worker.streams.is_empty() && bench.worker.calls.is_empty());
+}
+
+#[test]
+fn a_panic_in_a_recording_ends_that_recording_and_neither_its_call_nor_its_copy() {
+    let mut bench = Bench::new();
+    bench.open(1);
+    bench.record(1, 11);
+    bench.record(1, 12);
+    assert_eq!(bench.ports.in_use(), 8);
+    bench.order(Order::BreakRecording { recording: 11 });
+    let events = bench.events();
+    assert!(
+        matches!(&events[..], [Event::RecordingClosed {
+            recording: 11,
+            streams,
+            failure: Some(detail),
+        }] if detail == "broken on purpose" && streams.is_empty()),
+        "{events:?}"
+    );
+    assert_eq!(bench.ports.in_use(), 6);
+    assert!(bench.worker.shared.recordings.check(11).is_err());
+    bench.order(Order::CloseCall { call: 1 });
+    let events = bench.events();
+    assert!(
+        matches!(&events[..], [
+            Event::RecordingClosed { recording: 12, streams, failure: None },
+            Event::CallClosed { call: 1, .. },
+        ] if streams.len() == 1),
+        "{events:?}"
+    );
+    assert!(bench.worker.recordings.is_empty());
+    assert_eq!(bench.ports.in_use(), 0);
+}
+
+#[test]
+fn a_recording_of_a_call_that_has_ended_ends_at_once() {
+    let mut bench = Bench::new();
+    bench.record(1, 11);
+    assert!(matches!(
+        bench.events()[..],
+        [Event::RecordingClosed { recording: 11, .. }]
+    ));
+    assert_eq!(bench.ports.in_use(), 0);
 }
 
 #[test]

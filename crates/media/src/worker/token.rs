@@ -23,6 +23,8 @@ pub enum Kind {
     Call,
     /// A stream's connection or timer.
     Stream,
+    /// A recorder's reports, or a recording's timer.
+    Recording,
 }
 
 impl Kind {
@@ -34,6 +36,7 @@ impl Kind {
             4 => Self::RtcpB,
             5 => Self::Call,
             6 => Self::Stream,
+            7 => Self::Recording,
             _ => Self::Mailbox,
         }
     }
@@ -93,6 +96,7 @@ mod tests {
             Kind::RtcpB,
             Kind::Call,
             Kind::Stream,
+            Kind::Recording,
         ];
         for kind in kinds {
             let token = Token::from_bits(Token::new(kind, u32::MAX, 0x12FF_FFFF).bits());
