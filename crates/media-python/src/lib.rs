@@ -104,6 +104,27 @@ impl Engine {
         order(py, || self.0.abort_stream(stream))
     }
 
+    fn open_recording(&self, py: Python<'_>, call: u64, spec: &[u8]) -> PyResult<(u64, Vec<u16>)> {
+        order(py, || self.0.open_recording(call, spec))
+    }
+
+    fn set_recording(&self, py: Python<'_>, recording: u64, target: &[u8]) -> PyResult<()> {
+        order(py, || self.0.set_recording(recording, target))
+    }
+
+    #[pyo3(signature = (recording, on, /))]
+    fn pause_recording(&self, py: Python<'_>, recording: u64, on: bool) -> PyResult<()> {
+        order(py, || self.0.pause_recording(recording, on))
+    }
+
+    fn query_recording(&self, py: Python<'_>, recording: u64) -> PyResult<()> {
+        order(py, || self.0.query_recording(recording))
+    }
+
+    fn close_recording(&self, py: Python<'_>, recording: u64) -> PyResult<()> {
+        order(py, || self.0.close_recording(recording))
+    }
+
     fn query_call(&self, py: Python<'_>, call: u64) -> PyResult<()> {
         order(py, || self.0.query_call(call))
     }

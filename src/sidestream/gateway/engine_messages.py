@@ -430,7 +430,7 @@ class EngineTotals(_Wire, frozen=True, kw_only=True):
     """Open now."""
     streams: int
     """Open now."""
-    recordings: int = 0
+    recordings: int
     """Open now."""
     ports_in_use: int
     ports_total: int
@@ -444,9 +444,9 @@ class EngineTotals(_Wire, frozen=True, kw_only=True):
     stream_messages: int
     stream_bytes: int
     stream_dropped_samples: int
-    recording_packets: int = 0
+    recording_packets: int
     """RTP packets sent to recorders."""
-    recording_unsent: int = 0
+    recording_unsent: int
     """Packets to recorders that the network did not take."""
     events_dropped: int
     """Events that could not wait because the queue was full; never a terminal one."""
