@@ -43,6 +43,7 @@ from sidestream.gateway.clock import SYSTEM_CLOCK
 from sidestream.gateway.journal import Journal
 from sidestream.gateway.media import Media
 from sidestream.gateway.names import Names
+from sidestream.gateway.recordings import Recordings, RecordingsParts
 from sidestream.gateway.service import calm_collector
 from sidestream.gateway.sip_options import ListenAddress, StackOptions
 from sidestream.gateway.sip_stack import SipStack
@@ -172,12 +173,28 @@ class Site:
             admission=Admission(self._configuration, time.monotonic()),
             tools=CallTools(sip=stack, media=self.media, names=self.names, metrics=self.metrics),
             stream_tools=tools,
+            recordings=self._recordings(stack),
             journal=self._journal,
             clock=SYSTEM_CLOCK,
             log=logging.logger(node=node.name),
         )
         self.calls = Calls(parts)
         return stack
+
+    def _recordings(self, stack: ReplayStack) -> Recordings:
+        return Recordings(
+            RecordingsParts(
+                node=self._configuration.node,
+                sip=stack,
+                contacts=stack.contacts,
+                user_agent=f"Sidestream/{__version__}",
+                media=self.media,
+                names=self.names,
+                metrics=self.metrics,
+                clock=SYSTEM_CLOCK,
+                log=logging.logger(node=self._configuration.node.name),
+            )
+        )
 
     async def close(self, stack: ReplayStack) -> None:
         """Close what was opened."""

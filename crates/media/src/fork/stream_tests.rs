@@ -4,8 +4,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock::{MILLISECOND, SECOND};
 use crate::codec::AudioFormat;
-use crate::fork::spec::tests::{pcmu, target};
-use crate::fork::spec::StreamTarget;
+use crate::fork::spec::{tests::pcmu, tests::target, StreamTarget};
 use crate::random::Random;
 use crate::rtp::{self, Header};
 use crate::tap::{TapCodec, TapPacket};
@@ -15,7 +14,6 @@ const START: Nanos = 10 * SECOND;
 const FRAME: Nanos = 20 * MILLISECOND;
 const ULAW_SILENCE: u8 = 0xFF;
 
-/// A packet as the recorder gets it.
 struct Got {
     at: Nanos,
     header: Header,
