@@ -10,6 +10,7 @@ use crate::events::{Event, Events};
 use crate::fork::{ForkPacket, ForkTurn, RecordedStreamStats, Recording, RecordingTarget};
 use crate::leg::{Heard, Turn};
 use crate::orders::Side;
+use crate::prefetch::prefetch;
 use crate::tap::TapPacket;
 
 /// A recording and what the worker knows of it.
@@ -138,6 +139,20 @@ impl Worker {
             let recording = &mut self.recordings[slot].recording;
             recording.set_formats(side, leg.codecs());
             recording.set_held(side, leg.is_held());
+        }
+    }
+
+    /// Asks for the memory of a recording whose turn comes soon.
+    pub(super) fn prefetch_recording(&self, slot: usize) {
+        if let Some(living) = self.recordings.get(slot) {
+            prefetch(&**living);
+        }
+    }
+
+    /// Asks for the memory of a recording's side.
+    pub(super) fn prefetch_recorded(&self, slot: usize, side: Side) {
+        if let Some(living) = self.recordings.get(slot) {
+            living.recording.prefetch_side(side);
         }
     }
 

@@ -54,6 +54,9 @@ impl Worker {
         for &listener in &living.streams {
             self.prefetch_slot(listener);
         }
+        for &recording in &living.recordings {
+            self.prefetch_recording(recording);
+        }
     }
 
     fn prefetch_channels(&self, call: Token, side: Side) {
@@ -64,6 +67,9 @@ impl Worker {
             if let Some(listener) = self.streams.get(listener) {
                 listener.media.prefetch_side(side);
             }
+        }
+        for &recording in &living.recordings {
+            self.prefetch_recorded(recording, side);
         }
     }
 
