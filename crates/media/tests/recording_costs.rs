@@ -1,11 +1,10 @@
-//! What a recording costs, and what it leaves behind: alone in its process, because it counts the allocations and the
+//! What a recording costs, and what it leaves behind: alone in its process and without a harness, because it counts the allocations and the
 //! descriptors of the process.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 mod rig;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use media::events::Event;
@@ -13,9 +12,6 @@ use rig::recorder::{spec, stream, target, Recorder};
 use rig::{rtp, Options, Rig};
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-/// One test at a time.
-static ALONE: Mutex<()> = Mutex::new(());
-
 struct Counting;
 
 // SAFETY: every call is passed on to the system's allocator unchanged.
@@ -35,9 +31,12 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-#[test]
+fn main() {
+    a_recorded_packet_allocates_nothing();
+    a_thousand_recordings_leave_no_descriptor_and_no_port_behind();
+}
+
 fn a_recorded_packet_allocates_nothing() {
-    let _alone = ALONE.lock();
     let rig = Rig::new(96, Options::default());
     rig.lock();
     let recorder = Recorder::open(&rig.engine, rig.call, (96, 5), &spec("relay", 200));
@@ -71,9 +70,7 @@ fn count_closed(events: &[Event]) -> usize {
     events.iter().filter(is_closed).count()
 }
 
-#[test]
 fn a_thousand_recordings_leave_no_descriptor_and_no_port_behind() {
-    let _alone = ALONE.lock();
     let options = Options {
         ports: (20_000, 29_999),
         ..Options::default()
