@@ -268,6 +268,26 @@ async def test_hold_resume_and_end_are_told_within_200_ms(tmp_path: Path) -> Non
     assert flows == [[(1, 0), (0, 1)], [(1, 1), (1, 1)], [(0, 0), (0, 0)]]
 
 
+async def test_a_change_of_codec_is_told_and_recorded_within_200_ms(tmp_path: Path) -> None:
+    async with recorders(tmp_path) as servers, site(tmp_path, servers) as running, talk(running) as call:
+        before = await call.say(20)
+        started, clock = datetime.now(UTC), asyncio.get_running_loop().time()
+        await call.caller.change_law("PCMA")
+        after = await call.say(50)
+        await call.caller.hang_up()
+        result = await result_of(servers[0])
+    assert (result.status, result.reasons) == (Status.OK, ())
+    assert (result.documents[1].at - started).total_seconds() < 0.2
+    for stream, old, new in zip(result.streams, before, after, strict=True):
+        assert kept(stream, old) == old
+        assert kept(stream, new) == new
+        laws = {frame.payload: frame.law for frame in stream.frames}
+        assert {laws[payload] for payload in old} == {"PCMU"}
+        assert {laws[payload] for payload in new} == {"PCMA"}
+        first = min(frame.at for frame in stream.frames if frame.payload == new[0])
+        assert first - clock < 0.2
+
+
 async def test_a_pause_leaves_out_what_is_said_in_it_and_nothing_else(tmp_path: Path) -> None:
     async with recorders(tmp_path) as servers, site(tmp_path, servers) as running, talk(running) as call:
         before = await call.say(40)

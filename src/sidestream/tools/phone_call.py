@@ -197,6 +197,14 @@ class PhoneCall:
         """
         await self._change_hold(held=False)
 
+    async def change_law(self, law: Law) -> None:
+        """Go on in another G.711 law, by re-INVITE (RFC 3264 section 8.3.2).
+
+        Raises:
+            CallFailedError: the peer does not agree; the call goes on in the old law.
+        """
+        await self._change_media((law,))
+
     async def hang_up(self) -> None:
         """End the call from our side, whatever its phase, and wait until that is done."""
         if self.phase is Phase.OVER:
@@ -371,8 +379,16 @@ class PhoneCall:
     async def _change_hold(self, *, held: bool) -> None:
         before, self.held_by_us = self.held_by_us, held
         self.media.set_sending(self._may_send)
+        try:
+            await self._change_media()
+        except CallFailedError:
+            self.held_by_us = before
+            self.media.set_sending(self._may_send)
+            raise
+
+    async def _change_media(self, laws: Iterable[Law] = ()) -> None:
         for attempt in range(1, GLARE_ATTEMPTS + 1):
-            response = await self._exchange_request("INVITE", sdp.serialize(self._offer()))
+            response = await self._exchange_request("INVITE", sdp.serialize(self._offer(laws)))
             if response.status < 300:
                 self._take_answer(response.body)
                 return
@@ -382,8 +398,6 @@ class PhoneCall:
             # RFC 3261 section 14.1: the owner of the Call-ID waits longer than the other side.
             own = self.client_key is not None
             await asyncio.sleep(random.uniform(2.1, 4.0) if own else random.uniform(0.0, 2.0))  # noqa: S311
-        self.held_by_us = before
-        self.media.set_sending(self._may_send)
         raise CallFailedError(
             f"the change was refused with {response.status} {response.reason}", status=response.status
         )
@@ -415,19 +429,24 @@ class PhoneCall:
         return sdp.Direction.SENDONLY if self.held_by_us else sdp.Direction.SENDRECV
 
     @property
+    def _law(self) -> Law:
+        return self.line.law if self.agreed is None else self.agreed.law
+
+    @property
     def _address(self) -> tuple[str, int]:
         return self.media.host, self.media.port
 
-    def _offer(self) -> sdp.SessionDescription:
-        laws: Iterable[Law] = (self.line.law,) if self.agreed is None else (self.agreed.law,)
+    def _offer(self, laws: Iterable[Law] = ()) -> sdp.SessionDescription:
+        laws = laws or (self._law,)
         return self.exchange.send_offer(describe(self._address, laws, self._direction, self.origin))
 
     def _answer_offer(self) -> bytes:
         offer = self.exchange.pending
         if offer is None:
             raise sdp.NegotiationError("there is no offer to answer")
-        law = self.line.law if self.agreed is None else self.agreed.law
-        answer = self.exchange.send_answer(answer_to(offer, self._address, law, self._direction, self.origin))
+        answer = self.exchange.send_answer(
+            answer_to(offer, self._address, self._law, self._direction, self.origin)
+        )
         self._apply()
         return sdp.serialize(answer)
 
