@@ -22,6 +22,9 @@ const MAX_HELD: usize = 128;
 const STANDSTILL: Nanos = 50 * MILLISECOND;
 /// How long such a packet waits for the next one.
 const SUSPENSE: Nanos = 40 * MILLISECOND;
+/// An anchor set on the word of such a packet is taken back if within this time the source runs ahead of it:
+/// it was a burst after all, whose first packets came slowly.
+const PROBATION: Nanos = 500 * MILLISECOND;
 /// An event whose end has not been heard silences the channel for so long beyond its last update.
 const EVENT_TAIL: Nanos = 200 * MILLISECOND;
 /// No packet lasts longer: RFC 3551 section 4.2 has 200 ms.
@@ -36,6 +39,13 @@ struct Source {
     mapping: Mapping,
     sequence: Sequence,
     expected: i64,
+}
+
+/// What to return to when an anchor proves wrong.
+#[derive(Debug)]
+struct Doubt {
+    mapping: Mapping,
+    until: Nanos,
 }
 
 /// The stretch that a telephone-event silences.
@@ -53,6 +63,7 @@ pub struct Timeline {
     source: Option<Source>,
     held: Reorder,
     suspect: Option<Held>,
+    doubt: Option<Doubt>,
     last_arrival: Nanos,
     mute: Option<Mute>,
     /// Samples of audio still to be left out to follow a fast sender.
@@ -71,6 +82,7 @@ impl Timeline {
             source: None,
             held: Reorder::default(),
             suspect: None,
+            doubt: None,
             last_arrival: 0,
             mute: None,
             debt: 0,
@@ -266,6 +278,7 @@ impl Timeline {
         };
         self.counters.anchored += 1;
         self.mute = None;
+        self.doubt = None;
         self.debt = 0;
         self.source = Some(Source {
             ssrc: packet.ssrc,
@@ -300,7 +313,10 @@ impl Timeline {
             return;
         }
         let in_order = number == source.expected && self.held.is_empty();
-        let position = source.mapping.position(packet.timestamp);
+        let mut position = source.mapping.position(packet.timestamp);
+        if self.doubt.is_some() {
+            position = self.reconsider(packet.timestamp, position, now);
+        }
         if in_order && !self.is_ahead(position, now) {
             if let Some(source) = &mut self.source {
                 source.expected = number + 1;
@@ -550,12 +566,31 @@ impl Timeline {
         };
         let (packet, arrival) = (&suspect.packet, suspect.arrival);
         let paced = now.saturating_sub(arrival) >= packet.length() / 2;
+        let before = self.source.as_ref().map(|source| source.mapping.clone());
         if paced && self.anchor(packet, arrival) {
+            self.doubt = before.map(|mapping| Doubt {
+                mapping,
+                until: now + PROBATION,
+            });
             self.place_at(packet, false, arrival, now, sink);
         } else {
             self.counters.late += 1;
         }
         self.held.recycle(suspect);
+    }
+
+    /// The packet's position, by the mapping that was left when the one that is tried has been outrun.
+    fn reconsider(&mut self, timestamp: u32, position: i64, now: Nanos) -> i64 {
+        let outrun = self.is_ahead(position, now);
+        let over = |doubt: &Doubt| outrun || now >= doubt.until;
+        let (Some(source), Some(doubt)) = (&mut self.source, self.doubt.take_if(|d| over(d)))
+        else {
+            return position;
+        };
+        if outrun && now < doubt.until {
+            source.mapping = doubt.mapping;
+        }
+        source.mapping.position(timestamp)
     }
 
     /// Places the packet's timestamp at its arrival. False when the channel is already too far ahead.

@@ -364,6 +364,30 @@ fn a_sender_whose_timestamps_stood_still_is_anchored_anew_without_losing_a_packe
 }
 
 #[test]
+fn a_burst_whose_first_packets_come_slowly_stays_late_too() {
+    let mut bench = Bench::new();
+    bench.steady(0..50);
+    // A stall of 1.3 s; of what piled up the first two packets come 15 ms apart, the rest at once.
+    let end = (50 + 65) * FRAME;
+    bench.tick(end);
+    let backlog = 50..115u16;
+    for (index, number) in backlog.enumerate() {
+        let now = end + (index as u64).min(1) * 15 * MILLISECOND + index as u64 * MILLISECOND / 4;
+        bench.push(number, u32::from(number) * 160, now);
+        bench.tick(now);
+    }
+    for number in 117..200u16 {
+        let now = u64::from(number) * FRAME;
+        bench.push(number, u32::from(number) * 160, now);
+        bench.tick(now);
+        let lag = bench.timeline.position_at(now) as i64 - bench.told.cursor as i64;
+        assert!((-480..=800).contains(&lag), "packet {number}: {lag}");
+    }
+    let place = |number: u16| u64::from(number) * 160;
+    assert!((125..200).all(|number| bench.told.placed.contains(&place(number))));
+}
+
+#[test]
 fn a_burst_after_a_stall_of_the_network_stays_late() {
     let mut bench = Bench::new();
     bench.steady(0..5);
