@@ -26,7 +26,7 @@ from sidestream.tools.demo_evidence import Check, Evidence, good, judge
 from sidestream.tools.demo_gather import gather
 from sidestream.tools.demo_scene import LAW, DemoError, Scene, StepKind
 from sidestream.tools.report import render
-from sidestream.tools.rtp import FRAME_MS
+from sidestream.tools.rtp import CLOCK_RATE, FRAME_MS
 from sidestream.tools.screen import printable, redrawn
 
 ATTEMPTS = 3
@@ -118,7 +118,14 @@ def _result(checks: list[Check], evidence: Evidence, page: Path) -> str:
         }
         for lane in evidence.lanes
     ]
-    content = {"good": good(checks), "report": str(page.resolve()), "checks": checks, "comparisons": lanes}
+    recording = evidence.recording.result.to_json() if evidence.recording is not None else None
+    content = {
+        "good": good(checks),
+        "report": str(page.resolve()),
+        "checks": checks,
+        "comparisons": lanes,
+        "recording": recording,
+    }
     return msgspec.json.encode(content).decode()
 
 
@@ -203,6 +210,13 @@ class Screen:
         grid.add_row(Text("said"), bar, Text(seconds, "dim"))
         stored = sum(count for store in scene.listener.open_streams for count in store.chunks.values())
         grid.add_row(Text("stored"), Text(f"{stored} frames at the endpoint, over TLS", "dim"), "")
+        kept = [
+            track.samples / CLOCK_RATE
+            for session in scene.recorder.sessions
+            for track in session.lines.tracks
+        ]
+        seconds = " and ".join(f"{each:.0f} s" for each in kept) or "nothing yet"
+        grid.add_row(Text("recorded"), Text(f"{seconds} at the recorder, by SIPREC", "dim"), "")
         return grid
 
 

@@ -2,7 +2,7 @@
 
 Everything that heard the call is a witness: each phone, and each system behind the gateway. A witness has
 lanes: one direction of speech as it was sent, beside the same direction as the witness has it. The verdict
-asks of every lane whether the two are the same, so another kind of witness joins by adding its lanes.
+asks of every lane whether the two are the same.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 from sidestream.tools.compare import Comparison, Frame, percentile
 from sidestream.tools.g711 import Law
+from sidestream.tools.recorder_result import SessionResult
 from sidestream.tools.stream_receiver import Status
 from sidestream.tools.stream_store import StreamResult
 
 CALLER, CALLEE = "caller", "callee"
+WitnessKind = Literal["phone", "endpoint", "recorder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +50,24 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """One phone."""
+    """One phone; `presses` are the keys with their RTP timestamps, on the clock of `sent`."""
 
     role: str
     name: str
+    number: str
     address: str
     sent: tuple[Frame, ...]
     heard: tuple[Frame, ...]
-    keys_pressed: str
+    presses: tuple[tuple[int, str], ...]
     keys_heard: str
     statuses: tuple[int, ...]
     ending: str
     quality: Quality
+
+    @property
+    def keys_pressed(self) -> str:
+        """The keys in their order."""
+        return "".join(key for _, key in self.presses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +92,18 @@ class Witness:
     """Someone who heard the call.
 
     Attributes:
+        kind: what it is.
         name: for a heading.
         explanation: one sentence: how it came by the audio.
         lanes: the directions that it heard.
         checks: what else is asked of it.
-        files: what it left behind.
     """
 
+    kind: WitnessKind
     name: str
     explanation: str
     lanes: tuple[Lane, ...]
     checks: tuple[Check, ...] = ()
-    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +117,68 @@ class StreamMessage:
     text: str
     position: int | None = None
     """In samples, where the message has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedParty:
+    """A participant as the metadata of the recording shows it.
+
+    Attributes:
+        name: its name, or its address where no name is told.
+        aor: its address.
+        label: the stream that it sends; empty when that is not told, or not one only.
+        joined: when it came into the session, in seconds since the call began; None when that is not told.
+        left: when it went.
+    """
+
+    name: str
+    aor: str
+    label: str
+    joined: float | None
+    left: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataStep:
+    """One document of the recording's metadata; `at` is its arrival in seconds since the call began.
+
+    Attributes:
+        file: its name.
+        message: the SIP message that brought it.
+        state: what it says of the call: `talking`, `held` or `ended`; empty when it cannot be read.
+        summary: what it says, in one line.
+        faults: what is wrong with it.
+        text: the document, indented.
+    """
+
+    file: str
+    at: float
+    message: str
+    state: str
+    summary: str
+    faults: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCall:
+    """What the recorder has of the call.
+
+    Attributes:
+        result: its verdict, streams and findings.
+        parties: the caller and the callee as its metadata shows them; None for one that it does not show.
+        documents: its metadata.
+        stopped: the session's stop-time, in seconds since the call began; None when none is told.
+        begin: where sample 0 of the recording lies, in seconds since the call began.
+        messages: every SIP message of the session, as the recorder wrote them down.
+    """
+
+    result: SessionResult
+    parties: tuple[RecordedParty | None, RecordedParty | None]
+    documents: tuple[MetadataStep, ...]
+    stopped: float | None
+    begin: float
+    messages: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +208,9 @@ class Evidence:
         at: wall-clock time of its begin.
         law: the codec.
         parties: caller and callee.
-        witnesses: who heard the call: both phones, the endpoint, then any other.
+        witnesses: who heard the call: phones, endpoint, recorder.
         stream: the endpoint's verdict; None when no stream came.
+        recording: what the recorder has; None when no recording session came.
         messages: of the stream, media left out.
         begin: when the call began, in seconds of the clock of the frames.
         stream_begin: where sample 0 of the stream lies, in seconds since the call began.
@@ -157,6 +229,7 @@ class Evidence:
     parties: tuple[Party, Party]
     witnesses: tuple[Witness, ...]
     stream: StreamResult | None
+    recording: RecordedCall | None
     messages: tuple[StreamMessage, ...]
     begin: float
     stream_begin: float
@@ -173,33 +246,57 @@ class Evidence:
     @property
     def lanes(self) -> list[Lane]:
         """Every lane of every witness."""
-        return _lanes(self.witnesses)
+        return [lane for witness in self.witnesses for lane in witness.lanes]
 
     @property
     def relay_lanes(self) -> list[Lane]:
         """What the two phones heard."""
-        return _lanes(self.witnesses[:2])
+        return self.lanes_of("phone")
 
     @property
     def endpoint_lanes(self) -> list[Lane]:
         """What the endpoint stored."""
-        return _lanes(self.witnesses[2:3])
+        return self.lanes_of("endpoint")
 
+    @property
+    def recorder_lanes(self) -> list[Lane]:
+        """What the recorder stored."""
+        return self.lanes_of("recorder")
 
-def _lanes(witnesses: Sequence[Witness]) -> list[Lane]:
-    return [lane for witness in witnesses for lane in witness.lanes]
+    def lanes_of(self, kind: WitnessKind) -> list[Lane]:
+        """Return the lanes of every witness of a kind."""
+        return [lane for witness in self.witnesses_of(kind) for lane in witness.lanes]
+
+    def witnesses_of(self, kind: WitnessKind) -> list[Witness]:
+        """Return every witness of a kind."""
+        return [witness for witness in self.witnesses if witness.kind == kind]
 
 
 def judge(evidence: Evidence) -> list[Check]:
     """Return every question with its answer; the demonstration is good when all are."""
-    checks = [_answered(evidence)]
-    for witness in evidence.witnesses:
+    return [
+        _answered(evidence),
+        *_asked(evidence, "phone"),
+        *_asked(evidence, "endpoint"),
+        *_stream_checks(evidence),
+        _keys(evidence),
+        _hold(evidence),
+        *_asked(evidence, "recorder"),
+        _objections(evidence),
+        _written(evidence),
+    ]
+
+
+def _asked(evidence: Evidence, kind: WitnessKind) -> list[Check]:
+    """Return what is asked of every witness of a kind, and of its lanes."""
+    checks: list[Check] = []
+    for witness in evidence.witnesses_of(kind):
         checks += [
             Check(f"{lane.title}: is it what was sent?", lane.comparison.equal, lane.comparison.why)
             for lane in witness.lanes
         ]
         checks += witness.checks
-    return [*checks, *_stream_checks(evidence), _keys(evidence), _hold(evidence), _recorded(evidence)]
+    return checks
 
 
 def good(checks: Sequence[Check]) -> bool:
@@ -265,13 +362,38 @@ def _hold(evidence: Evidence) -> Check:
     )
 
 
-def _recorded(evidence: Evidence) -> Check:
-    found = evidence.record is not None
+def _objections(evidence: Evidence) -> Check:
+    question = "Does the strict recorder find nothing to object to?"
+    if evidence.recording is None:
+        return Check(question, good=False, evidence="no recording session reached the recorder")
+    result = evidence.recording.result
+    found = [*result.reasons, *(str(finding) for finding in result.findings)]
     return Check(
-        "Did the gateway write its record of the call?",
-        found,
-        "one record in its journal" if found else "there is none in its journal",
+        question,
+        result.status is Status.OK and not found,
+        "; ".join(dict.fromkeys(found))
+        or f"every SIP message, document and RTP stream keeps the RFCs; it ended because {result.ending}",
     )
+
+
+def _written(evidence: Evidence) -> Check:
+    question = "Did the gateway write its record of the call, and is it complete?"
+    if evidence.record is None:
+        return Check(question, good=False, evidence="there is none in its journal")
+    endings = {kind: _verdicts(evidence.record.get(kind)) for kind in ("streams", "recordings")}
+    return Check(
+        question,
+        all(verdicts == ["completed"] for verdicts in endings.values()),
+        "one record in its journal; "
+        + "; ".join(f"{kind}: {', '.join(verdicts) or 'none'}" for kind, verdicts in endings.items()),
+    )
+
+
+def _verdicts(entries: object) -> list[str]:
+    """Return the verdict of each stream or recording of a call record."""
+    if not isinstance(entries, list):
+        return []
+    return [str(entry.get("verdict")) if isinstance(entry, dict) else "unreadable" for entry in entries]
 
 
 def describe_delays(delays: Sequence[float]) -> str:

@@ -6,17 +6,16 @@ import json
 import platform
 import shutil
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 from sidestream import __version__
 from sidestream.tools import g711, stream_messages, wav
-from sidestream.tools.compare import Comparison, Frame, compare
+from sidestream.tools.compare import Frame, compare
 from sidestream.tools.demo_evidence import (
     CALLEE,
     CALLER,
-    Check,
     Evidence,
     Lane,
     Party,
@@ -25,7 +24,9 @@ from sidestream.tools.demo_evidence import (
     StreamMessage,
     Witness,
 )
-from sidestream.tools.demo_scene import KEYS, LAW, Scene
+from sidestream.tools.demo_recording import CallTimes, copy_recording, gather_recording
+from sidestream.tools.demo_scene import LAW, Scene
+from sidestream.tools.demo_wav import StoredLane, check_wav
 from sidestream.tools.gateway_process import read_records
 from sidestream.tools.listen import describe
 from sidestream.tools.phone import Phone
@@ -54,6 +55,11 @@ def gather(scene: Scene) -> Evidence:
         stream_begin = _stream_begin(lines, scene)
         witnesses.append(_endpoint_witness(stream, lines, (caller, callee), scene))
         files |= _copy_stream(scene.directory, stream)
+    result = scene.recorder.results[0] if scene.recorder.results else None
+    times = CallTimes(scene.at, scene.begin, scene.answered, scene.seconds)
+    recording, recorder = gather_recording(LAW, result, (caller, callee), times)
+    witnesses.append(recorder)
+    files |= copy_recording(scene.directory, recording, (CALLER, CALLEE))
     records = read_records(scene.journal)
     return Evidence(
         at=scene.at,
@@ -61,6 +67,7 @@ def gather(scene: Scene) -> Evidence:
         parties=(caller, callee),
         witnesses=tuple(witnesses),
         stream=stream,
+        recording=recording,
         messages=tuple(messages),
         begin=scene.begin,
         stream_begin=stream_begin,
@@ -83,10 +90,11 @@ def _party(role: str, phone: Phone, call: PhoneCall) -> Party:
     return Party(
         role=role,
         name=phone.options.display_name,
+        number=phone.options.user,
         address=f"{phone.options.user} at {phone.options.listen.host}:{phone.port}",
         sent=tuple(sent),
         heard=tuple(_from_zero(heard)),
-        keys_pressed=KEYS if role == CALLER else "",
+        presses=tuple(media.pressed),
         keys_heard="".join(recorder.digits),
         statuses=tuple(call.statuses),
         ending=call.ending,
@@ -112,6 +120,7 @@ def _phone_witness(listener: Party, speaker: Party) -> Witness:
     found = compare(speaker.sent, listener.heard, g711.SILENCE[LAW])
     title = f"{speaker.name} as {listener.name}'s phone heard her"
     return Witness(
+        "phone",
         f"{listener.name}'s phone",
         "RTP relayed by the gateway, packet by packet.",
         (Lane(title, speaker.sent, listener.heard, found),),
@@ -127,40 +136,16 @@ def _endpoint_witness(
         found = compare(party.sent, arrived, g711.SILENCE[LAW])
         title = f"{name} on channel {channel} of the stream"
         lanes.append(Lane(title, party.sent, arrived, found))
-    stored = stream.directory / "call.wav"
-    check = _check_wav(stored, lanes, parties)
+    file = stream.directory / "call.wav"
+    stored = [StoredLane(lane, file, channel) for channel, lane in enumerate(lanes)]
+    check = check_wav("Does the endpoint's WAV file hold what was said, sample for sample?", LAW, stored)
     return Witness(
-        "The endpoint", "JSON messages over a TLS WebSocket, as a customer gets them.", tuple(lanes), (check,)
+        "endpoint",
+        "The endpoint",
+        "JSON messages over a TLS WebSocket, as a customer gets them.",
+        tuple(lanes),
+        (check,),
     )
-
-
-def _check_wav(path: Path, lanes: Iterable[Lane], parties: tuple[Party, Party]) -> Check:
-    """Ask the recording itself, not only the messages: each sample of speech at its place."""
-    question = "Does the endpoint's WAV file hold what was said, sample for sample?"
-    try:
-        stored = wav.read(path)
-    except wav.WavError as error:
-        return Check(question, good=False, evidence=str(error))
-    agreeing = total = 0
-    for lane, party, channel in zip(lanes, parties, stored.channels, strict=True):
-        total += sum(len(frame.payload) for frame in party.sent)
-        agreeing += _agreeing_samples(lane.comparison, party, channel)
-    return Check(
-        question,
-        agreeing == total > 0,
-        f"{agreeing:,} of {total:,} samples at their places, left and right, in {stored.seconds:.2f} s",
-    )
-
-
-def _agreeing_samples(comparison: Comparison, party: Party, channel: array[int]) -> int:
-    if comparison.offset is None:
-        return 0
-    agreeing = 0
-    for frame in party.sent:
-        begin = frame.position + comparison.offset
-        if begin >= 0 and channel[begin : begin + len(frame.payload)] == g711.decode(LAW, frame.payload):
-            agreeing += len(frame.payload)
-    return agreeing
 
 
 def _transcript(path: Path) -> Iterator[dict[str, object]]:

@@ -1,4 +1,4 @@
-"""The call of the demonstration: a gateway, two phones, an endpoint, and what they do."""
+"""The call of the demonstration: a gateway, two phones, an endpoint, a recorder, and what they do."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ from sidestream.tools.gateway_process import GatewayProcess
 from sidestream.tools.listener import Connected, Listener, ListenerEvent, ListenerOptions, Received
 from sidestream.tools.phone import Phone, PhoneOptions
 from sidestream.tools.phone_call import CallFailedError, PhoneCall
+from sidestream.tools.recorder import Recorder
+from sidestream.tools.recorder_events import Documented, Noted, RecorderEvent
+from sidestream.tools.recorder_options import RecorderOptions
 from sidestream.tools.rtp import FRAME_MS
 from sidestream.tools.stream_messages import Envelope
 
 SPEECH = Path(__file__).parent / "speech"
-GATEWAY_HOST, CARRIER_HOST, DESK_HOST = "127.0.0.1", "127.0.0.2", "127.0.0.3"
+GATEWAY_HOST, CARRIER_HOST, DESK_HOST, RECORDER_HOST = "127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"
 CALLER_NUMBER, CALLED_NUMBER = "+14155550100", "+14155550199"
 MEDIA_PORTS = "24000-25999"
 LAW: Law = "PCMU"
@@ -41,8 +44,18 @@ SETTLE_S = 0.4
 """Between the answer and the first word, and between the last word and the BYE."""
 ANSWER_TIMEOUT_S = 15.0
 STREAM_TIMEOUT_S = 15.0
+RECORDING_TIMEOUT_S = 15.0
 TOKEN_VARIABLE = "SIDESTREAM_DEMO_TOKEN"  # noqa: S105 - the variable's name
 BIND_ATTEMPTS = 50
+LEFT_DIRECTORIES = ("endpoint", "recorder", "recording-metadata", "gateway")
+LEFT_FILES = (
+    "endpoint.wav",
+    "transcript.jsonl",
+    "recorder.wav",
+    "recorder-caller.wav",
+    "recorder-callee.wav",
+)
+"""What an earlier run left; nothing of it may stand beside what a later one leaves."""
 
 _CONFIGURATION = """\
 # Made for the demonstration: a carrier and a support desk, both played by phones on this machine.
@@ -77,6 +90,10 @@ accounts:
             auth: {{bearer: {{env: {token}}}}}
             parameters: {{queue: "{{sip.header.X-Queue}}"}}
             forward_headers: [User-to-User]
+          - name: compliance
+            type: siprec
+            servers: [{{uri: "{recorder}"}}]
+            x_headers: {{X-Call-Ref: "{{call.id}}"}}
     routes:
       - {{from: carrier, to: support-desk}}
       - {{from: support-desk, to: carrier}}
@@ -100,6 +117,7 @@ class Scene:
         tell: is told each step.
         marks: keys and holds, in seconds since `begin`.
         begin: when the call began.
+        answered: when the caller had the answer, in seconds since `begin`.
         wall_offset: what is to be added to the loop's clock to get the time of day.
     """
 
@@ -107,12 +125,14 @@ class Scene:
     tell: Tell
     marks: list[Mark] = field(default_factory=list)
     begin: float = 0.0
+    answered: float = 0.0
     wall_offset: float = 0.0
     tls: str = ""
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
     seconds: float = 0.0
     _gateway: GatewayProcess | None = None
     _listener: Listener | None = None
+    _recorder: Recorder | None = None
     _caller: Phone | None = None
     _callee: Phone | None = None
     _outgoing: PhoneCall | None = None
@@ -129,6 +149,11 @@ class Scene:
     def listener(self) -> Listener:
         """The endpoint."""
         return _there(self._listener)
+
+    @property
+    def recorder(self) -> Recorder:
+        """The recording server."""
+        return _there(self._recorder)
 
     @property
     def phones(self) -> tuple[Phone, Phone]:
@@ -175,8 +200,10 @@ class Scene:
             await self._close()
 
     def _prepare(self) -> None:
-        for name in ("endpoint", "gateway"):
+        for name in LEFT_DIRECTORIES:
             shutil.rmtree(self.directory / name, ignore_errors=True)
+        for name in LEFT_FILES:
+            (self.directory / name).unlink(missing_ok=True)
         (self.directory / "gateway").mkdir(parents=True)
         for role in (CALLER, CALLEE):
             self._frames[role] = load_frames(SPEECH / f"{role}.wav", LAW)
@@ -190,6 +217,7 @@ class Scene:
         self._listener = Listener(options, self._heard)
         await self._listener.start()
         self.tell("done", f"The endpoint listens on {self._listener.url}")
+        await self._open_recorder()
         self._caller = await self._phone(CARRIER_HOST, CALLER_NUMBER, "Ada")
         self._callee = await self._phone(DESK_HOST, CALLED_NUMBER, "Grace")
         self.tell("done", "Two phones are there: Ada behind a carrier, Grace at a support desk")
@@ -199,6 +227,13 @@ class Scene:
         self._gateway = await GatewayProcess.start(configuration, {TOKEN_VARIABLE: token})
         self.tell("done", f"The gateway is ready on {GATEWAY_HOST}:{sip}")
         self._sip = sip
+
+    async def _open_recorder(self) -> None:
+        listen = (ListenAddress("tcp", RECORDER_HOST, 0),)
+        options = RecorderOptions(directory=self.directory / "recorder", listen=listen, keep_frames=True)
+        self._recorder = Recorder(options, self._recorded)
+        await self._recorder.start()
+        self.tell("done", f"The recorder listens on {self._recorder.uris[0]}")
 
     async def _phone(self, host: str, user: str, name: str) -> Phone:
         return await Phone.open(PhoneOptions(ListenAddress("udp", host, 0), user, name, LAW))
@@ -219,6 +254,7 @@ class Scene:
                 desk_port=callee.port,
                 endpoint=self.listener.port,
                 ca=self.listener.ca.resolve(),
+                recorder=self.recorder.uris[0],
                 token=TOKEN_VARIABLE,
             )
         )
@@ -242,13 +278,14 @@ class Scene:
         self._incoming.answer()
         await self._outgoing.answered(ANSWER_TIMEOUT_S)
         await asyncio.wait_for(self._incoming.acknowledged.wait(), ANSWER_TIMEOUT_S)
+        self.answered = self._now()
         self.tell("done", "Grace answers")
         await asyncio.sleep(SETTLE_S)
 
     async def _talk(self) -> None:
         outgoing, incoming = self.calls
         said = self._frames
-        self.tell("doing", "They talk, and every word goes to the endpoint as it is said")
+        self.tell("doing", "They talk, and every word goes to the endpoint and the recorder as it is said")
         await self._say(0, KEYS_AT_FRAME)
         self.tell("note", f"Ada presses {KEYS}")
         begin = self._now()
@@ -297,6 +334,8 @@ class Scene:
             raise DemoError("the BYE did not reach the support desk")
         if not await self.listener.wait_finished(1, STREAM_TIMEOUT_S):
             self.tell("note", "The endpoint has seen no close")
+        if not await self.recorder.wait_ended(1, RECORDING_TIMEOUT_S):
+            self.tell("note", "The recorder has seen no end")
         self.tell("done", "The call is over")
 
     async def _close(self) -> None:
@@ -310,6 +349,8 @@ class Scene:
             log.write_text("\n".join(self._gateway.lines) + "\n")
         if self._listener is not None:
             await self._listener.stop()
+        if self._recorder is not None:
+            await self._recorder.stop()
         if self._gateway is not None:
             self.tell("done", "Everything is closed")
 
@@ -322,6 +363,15 @@ class Scene:
                 self.tls = tls
             case Received(message=message) if _is_of_interest(message):
                 self.tell("note", f"The endpoint is told: {_words(message)}")
+            case _:
+                pass
+
+    def _recorded(self, event: RecorderEvent) -> None:
+        match event:
+            case Documented(entry=entry, text=text):
+                self.tell("note", f"The recorder is told by {entry.message}: {text}")
+            case Noted(finding=finding):
+                self.tell("note", f"The recorder finds: {finding}")
             case _:
                 pass
 

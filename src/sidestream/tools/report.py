@@ -9,20 +9,23 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from html import escape
 from pathlib import Path
 
-from sidestream.tools.demo_evidence import Check, Evidence, Lane, Mark, Witness, describe_delays, good
+from sidestream.tools.compare import percentile
+from sidestream.tools.demo_evidence import Check, Evidence, Lane, describe_delays, good
+from sidestream.tools.report_parts import Cell, figure, folded, length_of, moved, table
+from sidestream.tools.report_recording import recording
 from sidestream.tools.report_svg import Axis, chart, delays_row, ladder, messages_row
 from sidestream.tools.rtp import CLOCK_RATE
+from sidestream.tools.stream_receiver import Status
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; media-src data:; img-src data:"
 _LOGO = '<svg viewBox="0 0 28 20" aria-hidden="true"><path d="M2 10h5l3-7 5 14 4-10 2 3h5"/></svg>'
-_TABLE = '<div class="card scroll" tabindex="0"><table>'
 STYLE = Path(__file__).with_name("report.css")
 AUDIO_TITLES = {
     "endpoint.wav": ("What the endpoint stored", "Ada left, Grace right: listen with headphones."),
+    "recorder.wav": ("What the recorder stored", "Ada left, Grace right: listen with headphones."),
     "caller-sent": ("What Ada's phone sent", "The caller's own microphone."),
     "callee-sent": ("What Grace's phone sent", "The callee's own microphone."),
     "caller-heard": ("What Ada's phone heard", "Grace, relayed by the gateway."),
@@ -35,6 +38,7 @@ def render(evidence: Evidence, checks: Sequence[Check]) -> str:
     sections = (
         ("verdict", "The verdict", _checks(checks)),
         ("stream", "The conversation and its stream", _stream(evidence)),
+        ("recording", "The recording", recording(evidence)),
         ("relay", "What each phone heard", _relay(evidence)),
         ("listen", "Listen", _audio(evidence.files)),
         ("messages", "Messages of the stream", _messages(evidence)),
@@ -75,7 +79,8 @@ def _header(evidence: Evidence, checks: Sequence[Check], links: str) -> str:
         f"<h1>{escape(headline)}</h1>"
         f'<p class="meta">{escape(caller.name)} called {escape(callee.name)} on '
         f"{evidence.at:%d %B %Y at %H:%M:%S} UTC; {evidence.seconds:.1f} s in {escape(evidence.law)}, "
-        "carried by a gateway of its own process over real SIP, RTP and TLS on this machine.</p>"
+        "carried by a gateway of its own process over real SIP, RTP and TLS on this machine, and recorded by "
+        "SIPREC.</p>"
         f'<nav aria-label="Sections"><ul>{links}</ul></nav></div></header>'
     )
 
@@ -84,15 +89,18 @@ def _tiles(evidence: Evidence) -> str:
     lanes = evidence.lanes
     matched = sum(lane.comparison.matched_samples for lane in lanes)
     sent = sum(lane.comparison.sent_samples for lane in lanes)
-    endpoint = [delay for lane in evidence.endpoint_lanes for delay in lane.comparison.latencies_ms]
-    relay = [delay for lane in evidence.relay_lanes for delay in lane.comparison.latencies_ms]
     verdict = evidence.stream.verdict if evidence.stream else None
+    stream_words = evidence.stream.why if evidence.stream else "no stream reached the endpoint"
+    recorded = evidence.recording
+    seconds = max((stream.samples for stream in recorded.result.streams), default=0) if recorded else 0
+    documents = len(recorded.documents) if recorded else 0
     tiles = (
         ("Samples compared", f"{sent:,}", f"{matched:,} are equal, in {len(lanes)} comparisons"),
-        ("Messages", f"{verdict.messages:,}" if verdict else "none", "in order, without a hole"),
-        ("Phone to phone", _short(relay), describe_delays(relay)),
-        ("Phone to endpoint", _short(endpoint), describe_delays(endpoint)),
-        ("Verified TLS", evidence.tls or "none", "by a certificate authority of its own"),
+        ("Stream messages", f"{verdict.messages:,}" if verdict else "none", stream_words),
+        ("Recorded", f"{seconds / CLOCK_RATE:.1f} s", f"by SIPREC, with {documents} metadata documents"),
+        _delays("Phone to phone", evidence.relay_lanes),
+        _delays("Phone to endpoint", evidence.endpoint_lanes),
+        _delays("Phone to recorder", evidence.recorder_lanes),
     )
     cells = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}<small>{escape(more)}</small></dd></div>"
@@ -101,8 +109,10 @@ def _tiles(evidence: Evidence) -> str:
     return f'<dl class="tiles">{cells}</dl>'
 
 
-def _short(delays: Sequence[float]) -> str:
-    return f"{sorted(delays)[len(delays) // 2]:.1f} ms" if delays else "none"
+def _delays(title: str, lanes: Iterable[Lane]) -> tuple[str, str, str]:
+    delays = [delay for lane in lanes for delay in lane.comparison.latencies_ms]
+    median = f"{percentile(delays, 0.5):.1f} ms" if delays else "none"
+    return title, median, describe_delays(delays)
 
 
 def _checks(checks: Sequence[Check]) -> str:
@@ -116,28 +126,16 @@ def _checks(checks: Sequence[Check]) -> str:
     return f'<ul class="checks card">{rows}</ul>'
 
 
-def _figure(drawing: str, caption: str, label: str) -> str:
-    return (
-        '<figure><div class="scroll" tabindex="0" role="group" '
-        f'aria-label="{escape(label, quote=True)}">{drawing}</div>'
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
-
-
-def _length(lanes: Iterable[Lane]) -> float:
-    return max((frame.end for lane in lanes for frame in lane.arrived[-1:]), default=0) / CLOCK_RATE
-
-
 def _stream(evidence: Evidence) -> str:
     lanes = evidence.endpoint_lanes
     if not lanes:
         return "<p>No stream reached the endpoint.</p>"
-    axis = Axis(_length(lanes))
+    axis = Axis(length_of(lanes))
     drawing = chart(
         evidence.law,
         lanes,
         axis,
-        [_moved(mark, -evidence.stream_begin) for mark in evidence.marks],
+        moved(evidence.marks, -evidence.stream_begin),
         (
             messages_row(evidence.messages, evidence.stream_begin),
             delays_row(lanes, evidence.begin, evidence.stream_begin),
@@ -147,67 +145,43 @@ def _stream(evidence: Evidence) -> str:
         "For each channel: what the phone sent, what the endpoint stored, and whether the two agree, sample "
         "for sample. Grey is silence where nothing was sent. Below: the messages that are not audio (A "
         "answered, H held, R resumed, G a gap accounted for, K a key, Σ statistics), and the delay of every "
-        "frame from the phone's socket to the endpoint. Time runs on the stream's own clock."
+        "frame from the phone's socket to the endpoint (blue: "
+        f"{escape(evidence.parties[0].name)}, green: {escape(evidence.parties[1].name)}). Time runs on the "
+        "stream's own clock."
     )
-    explanation = escape(evidence.witnesses[2].explanation)
-    figure = _figure(drawing, caption, "Waveforms of the stream")
-    return f'<p class="soft">{explanation}</p>{figure}{_others(evidence)}'
-
-
-def _others(evidence: Evidence) -> str:
-    """Draw every further witness: those that joined behind the endpoint."""
-    return "".join(_witness(evidence, witness) for witness in evidence.witnesses[3:])
-
-
-def _witness(evidence: Evidence, witness: Witness) -> str:
-    drawing = chart(evidence.law, witness.lanes, Axis(_length(witness.lanes)), ())
-    figure = _figure(drawing, escape(witness.explanation), witness.name)
-    return f"<h3>{escape(witness.name)}</h3>{figure}"
-
-
-def _moved(mark: Mark, seconds: float) -> Mark:
-    return replace(mark, begin=mark.begin + seconds, end=mark.end + seconds)
+    (witness,) = evidence.witnesses_of("endpoint")
+    picture = figure(drawing, caption, "Waveforms of the stream")
+    return f'<p class="soft">{escape(witness.explanation)}</p>{picture}'
 
 
 def _relay(evidence: Evidence) -> str:
     lanes = evidence.relay_lanes
-    drawing = chart(evidence.law, lanes, Axis(_length(lanes)), ())
-    rows = "".join(
-        f"<tr><th scope='row'>{escape(party.name)} ({escape(party.role)})</th>"
-        + "".join(
-            f'<td class="number">{value}</td>'
-            for value in (
-                party.quality.sent,
-                party.quality.heard,
-                party.quality.lost,
-                party.quality.duplicates,
-                party.quality.disordered,
-                f"{party.quality.jitter_ms:.2f} ms",
-                f"{party.quality.lateness_ms:.1f} ms",
-            )
+    drawing = chart(evidence.law, lanes, Axis(length_of(lanes)), ())
+    titles = ("Frames sent", "Packets heard", "Lost", "Twice", "Out of order", "Jitter", "Own lateness")
+    rows = [
+        (
+            f"{party.name} ({party.role})",
+            f"{party.quality.sent:,}",
+            f"{party.quality.heard:,}",
+            f"{party.quality.lost:,}",
+            f"{party.quality.duplicates:,}",
+            f"{party.quality.disordered:,}",
+            f"{party.quality.jitter_ms:.2f} ms",
+            f"{party.quality.lateness_ms:.1f} ms",
         )
-        + "</tr>"
         for party in evidence.parties
+    ]
+    measured = table(
+        "What each phone measured. Its own lateness is how late its latest packet left: that is this "
+        "machine, not the gateway.",
+        [("Phone", ""), *((title, "number") for title in titles)],
+        rows,
     )
-    heads = "".join(
-        f'<th class="number" scope="col">{head}</th>'
-        for head in (
-            "Frames sent",
-            "Packets heard",
-            "Lost",
-            "Twice",
-            "Out of order",
-            "Jitter",
-            "Own lateness",
-        )
+    caption = (
+        "RTP as it left one phone and as it reached the other. Grey is silence where nothing was sent: under "
+        "the keys, which are packets of their own, and on hold. Time runs from the first packet heard."
     )
-    table = (
-        f"{_TABLE}<caption>What each phone measured. Its own lateness is how late its latest packet left: "
-        "that is this machine, not the gateway.</caption>"
-        f'<thead><tr><th scope="col">Phone</th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
-    )
-    caption = "RTP as it left one phone and as it reached the other. Time runs from the first packet heard."
-    return _figure(drawing, caption, "Waveforms of the relay") + table
+    return figure(drawing, caption, "Waveforms of the relay") + measured
 
 
 def _audio(files: Mapping[str, Path]) -> str:
@@ -227,8 +201,11 @@ def _messages(evidence: Evidence) -> str:
     if not evidence.messages:
         return "<p>There are none.</p>"
     rows = "".join(
-        f"<details><summary><code>{message.number}</code> {message.at:.3f} s <strong>{escape(message.event)}"
-        f"</strong> {escape(message.summary)}</summary><pre>{escape(message.text)}</pre></details>"
+        folded(
+            f"<code>{message.number}</code> {message.at:.3f} s <strong>{escape(message.event)}</strong> "
+            f"{escape(message.summary)}",
+            message.text,
+        )
         for message in evidence.messages
     )
     return (
@@ -240,40 +217,37 @@ def _messages(evidence: Evidence) -> str:
 def _totals(evidence: Evidence) -> str:
     if evidence.stream is None:
         return "<p>There is no stream.</p>"
-    channels = "".join(
-        f"<tr><th scope='row'>{line.channel} {escape(line.participant_id)}</th>"
-        f'<td class="{"good" if line.status.value == "OK" else "bad"}">{escape(line.status.value)}</td>'
-        f'<td class="number">{line.chunks:,}</td><td class="number">{line.samples:,}</td>'
-        f'<td class="number">{line.silence_samples:,}</td><td class="number">{line.dropped_samples:,}</td>'
-        f'<td class="words"><code>{escape(line.sha256)}</code></td></tr>'
-        for line in evidence.stream.verdict.channels
-    )
-    gaps = "".join(
-        f"<tr><td>{gap.channel}</td><td>{escape(gap.cause)}</td>"
-        f'<td class="number">{gap.from_timestamp / CLOCK_RATE:.3f} s</td>'
-        f'<td class="number">{gap.samples:,}</td>'
-        f'<td class="number">{gap.samples * 1000 / CLOCK_RATE:g} ms</td></tr>'
-        for gap in evidence.stream.gaps
-    )
-    head = "".join(
-        f'<th scope="col"{" class=number" if numeric else ""}>{title}</th>'
-        for title, numeric in (
-            ("Channel", False),
-            ("Proof", False),
-            ("Chunks", True),
-            ("Samples", True),
-            ("Of silence", True),
-            ("Dropped", True),
-            ("SHA-256", False),
+    channels: list[tuple[Cell, ...]] = [
+        (
+            f"{line.channel} {line.participant_id}",
+            (line.status.value, "good" if line.status is Status.OK else "bad"),
+            f"{line.chunks:,}",
+            f"{line.samples:,}",
+            f"{line.silence_samples:,}",
+            f"{line.dropped_samples:,}",
+            line.sha256,
         )
-    )
-    return (
-        f"{_TABLE}<caption>What <code>close.totals</code> says, compared with what the endpoint received."
-        f"</caption><thead><tr>{head}</tr></thead><tbody>{channels}</tbody></table></div>"
-        f"{_TABLE}<caption>Every <code>media.gap</code>: samples that are not the participant's audio, and "
-        'why.</caption><thead><tr><th scope="col">Channel</th><th scope="col">Cause</th>'
-        '<th scope="col" class="number">At</th><th scope="col" class="number">Samples</th>'
-        f'<th scope="col" class="number">Length</th></tr></thead><tbody>{gaps}</tbody></table></div>'
+        for line in evidence.stream.verdict.channels
+    ]
+    gaps = [
+        (
+            str(gap.channel),
+            gap.cause,
+            f"{gap.from_timestamp / CLOCK_RATE:.3f} s",
+            f"{gap.samples:,}",
+            f"{gap.samples * 1000 / CLOCK_RATE:g} ms",
+        )
+        for gap in evidence.stream.gaps
+    ]
+    figures = [(title, "number") for title in ("Chunks", "Samples", "Of silence", "Dropped")]
+    return table(
+        "What <code>close.totals</code> says, compared with what the endpoint received.",
+        [("Channel", ""), ("Proof", ""), *figures, ("SHA-256", "words code")],
+        channels,
+    ) + table(
+        "Every <code>media.gap</code>: samples that are not the participant's audio, and why.",
+        [("Channel", ""), ("Cause", ""), *((title, "number") for title in ("At", "Samples", "Length"))],
+        gaps,
     )
 
 
@@ -284,12 +258,15 @@ def _sip(evidence: Evidence) -> str:
         ((caller.name, caller.address), ("Sidestream", "the gateway"), (callee.name, callee.address)),
     )
     details = "".join(
-        f"<details><summary>{step.at:.3f} s {escape(step.party)} {'→' if step.to_gateway else '←'} gateway: "
-        f"<strong>{escape(step.title)}</strong></summary><pre>{escape(step.text)}</pre></details>"
+        folded(
+            f"{step.at:.3f} s {escape(step.party)} {'→' if step.to_gateway else '←'} gateway: "
+            f"<strong>{escape(step.title)}</strong>",
+            step.text,
+        )
         for step in evidence.ladder
     )
     caption = "As the two phones sent and received them; re-transmissions are left out."
-    return f'{_figure(drawing, caption, "SIP ladder")}<div class="card">{details}</div>'
+    return f'{figure(drawing, caption, "SIP ladder")}<div class="card">{details}</div>'
 
 
 def _gateway(evidence: Evidence) -> str:
@@ -301,10 +278,7 @@ def _gateway(evidence: Evidence) -> str:
         ("Its configuration", evidence.configuration),
         ("Its log", "\n".join(evidence.log)),
     )
-    blocks = "".join(
-        f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>"
-        for title, text in parts
-    )
+    blocks = "".join(folded(escape(title), text) for title, text in parts)
     return f'<div class="card">{blocks}</div>'
 
 

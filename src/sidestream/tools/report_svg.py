@@ -12,7 +12,7 @@ from html import escape
 
 from sidestream.tools import g711
 from sidestream.tools.compare import Frame, Span, lay_out
-from sidestream.tools.demo_evidence import CALLER, Lane, Mark, SipStep, StreamMessage
+from sidestream.tools.demo_evidence import CALLER, Lane, Mark, MetadataStep, SipStep, StreamMessage
 from sidestream.tools.g711 import Law
 from sidestream.tools.rtp import CLOCK_RATE
 
@@ -179,7 +179,7 @@ def _band(mark: Mark, axis: Axis, bottom: float) -> str:
 
 
 def _label(text: str, y: float) -> str:
-    return f'<text class="label" x="{LEFT - 10}" y="{y + 4:.0f}">{escape(text)}</text>'
+    return f'<text class="label" x="{LEFT - 14}" y="{y + 4:.0f}">{escape(text)}</text>'
 
 
 def _axis(axis: Axis, y: float) -> str:
@@ -208,20 +208,44 @@ def messages_row(
             kind = message.summary.split(" ", 1)[0]
             glyph = METADATA_GLYPHS.get(kind) or GLYPHS.get(message.event, "?")
             title = f"{message.number} {message.event}: {message.summary}"
-            signs.append(
-                f'<g class="sign {escape(message.event, quote=True)}"><title>{escape(title)}</title>'
-                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="9"/>'
-                f'<text x="{x:.1f}" y="{y + 4:.1f}">{glyph}</text></g>'
-            )
+            signs.append(_sign(message.event, glyph, title, (x, y)))
         return "".join(signs), 26 * len(rows)
 
     return draw
 
 
+def documents_row(
+    documents: Sequence[MetadataStep], begin: float
+) -> Callable[[Axis, float], tuple[str, float]]:
+    """Return a row of a recording's metadata documents; each is a sign with its number."""
+
+    def draw(axis: Axis, top: float) -> tuple[str, float]:
+        signs = [_label("metadata", top + 12)]
+        free = 0.0
+        for number, step in enumerate(documents, 1):
+            x = max(axis.x(step.at - begin), free)
+            free = x + SIGN_WIDTH
+            style = "malformed" if step.faults else "document"
+            title = f"{step.message}: {step.summary}"
+            signs.append(_sign(style, str(number), title, (x, top + 12)))
+        return "".join(signs), 26
+
+    return draw
+
+
+def _sign(style: str, glyph: str, title: str, place: tuple[float, float]) -> str:
+    x, y = place
+    return (
+        f'<g class="sign {escape(style, quote=True)}"><title>{escape(title)}</title>'
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="9"/>'
+        f'<text x="{x:.1f}" y="{y + 4:.1f}">{escape(glyph)}</text></g>'
+    )
+
+
 def delays_row(
     lanes: Sequence[Lane], begin: float, stream_begin: float
 ) -> Callable[[Axis, float], tuple[str, float]]:
-    """Return a row with one dot for each frame: the ms from the phone's socket to the endpoint."""
+    """Return a row with one dot for each frame: the ms from the phone's socket to the witness."""
     height = 90.0
 
     def draw(axis: Axis, top: float) -> tuple[str, float]:

@@ -96,13 +96,15 @@ class RtpSession:
     """Sends audio frames and key presses in slots of 20 ms; a slot with nothing to send sends nothing.
 
     The RTP timestamp runs on with the slots while nothing is sent (RFC 3550 section 5.1). `lateness_ms` is
-    how late the latest packet left. Make one with `RtpSession.open`, and close it.
+    how late the latest packet left; `sent` holds the audio, and `pressed` the keys with the timestamps of
+    their events, both relative to the first slot. Make one with `RtpSession.open`, and close it.
     """
 
     host: str
     port: int
     recorder: RtpRecorder
     sent: list[SentFrame] = field(default_factory=list)
+    pressed: list[tuple[int, str]] = field(default_factory=list)
     lateness_ms: float = 0.0
     _remote: tuple[str, int] | None = None
     _sending: bool = False
@@ -206,6 +208,7 @@ class RtpSession:
         press = self._presses[0]
         if press.frames == 0:
             press.begin = timestamp
+            self.pressed.append((timestamp, press.digit))
         press.frames += 1
         end = press.frames == EVENT_FRAMES
         payload = event_payload(press.digit, press.frames * FRAME_SAMPLES, end=end)

@@ -13,18 +13,24 @@ from sidestream.tools.demo_evidence import (
     Evidence,
     Lane,
     Mark,
+    MetadataStep,
     Party,
     Quality,
+    RecordedCall,
+    RecordedParty,
     SipStep,
     StreamMessage,
     Witness,
     good,
     judge,
 )
+from sidestream.tools.recorder_findings import remark
+from sidestream.tools.recorder_result import RecordedStream, SessionResult
+from sidestream.tools.recorder_track import TrackCounts
 from sidestream.tools.report import render
 from sidestream.tools.report_svg import Axis, envelope
 from sidestream.tools.stream_messages import decode
-from sidestream.tools.stream_receiver import StreamReceiver
+from sidestream.tools.stream_receiver import Status, StreamReceiver
 from sidestream.tools.stream_store import StreamResult
 from stream_script import FRAME, Script, distinct, text
 
@@ -51,9 +57,10 @@ def party(role: str) -> Party:
         role,
         HOSTILE,
         HOSTILE,
+        HOSTILE,
         frames(0),
         frames(1),
-        "12#" if role == "caller" else "",
+        tuple((0, key) for key in "12#") if role == "caller" else (),
         "12#",
         (180, 200),
         ending,
@@ -77,6 +84,43 @@ def stream() -> StreamResult:
     )
 
 
+def recording() -> RecordedCall:
+    streams = tuple(
+        RecordedStream(
+            number, str(number), None, 0.0, 160, HOSTILE, (1,), (), TrackCounts(), 1, (), False, ()
+        )
+        for number in (1, 2)
+    )
+    at = datetime(2026, 11, 23, tzinfo=UTC)
+    return RecordedCall(
+        SessionResult(
+            name=HOSTILE,
+            call_id=HOSTILE,
+            peer=HOSTILE,
+            directory=Path(),
+            status=Status.OK,
+            reasons=(),
+            ending=HOSTILE,
+            invite_status=200,
+            began_at=at,
+            ended_at=at,
+            headers=((HOSTILE, HOSTILE),),
+            streams=streams,
+            documents=(),
+            parties=(),
+            findings=(),
+        ),
+        (RecordedParty(HOSTILE, HOSTILE, "1", 0.0, 1.0), None),
+        (
+            MetadataStep("metadata-001.xml", 0.1, HOSTILE, "talking", HOSTILE, (), HOSTILE),
+            MetadataStep(HOSTILE, 0.2, HOSTILE, "", HOSTILE, (HOSTILE,), HOSTILE),
+        ),
+        1.0,
+        0.1,
+        HOSTILE,
+    )
+
+
 def evidence(*, broken: bool = False) -> Evidence:
     told = [("metadata", "call.held"), ("metadata", "call.resumed"), ("dtmf", HOSTILE), (HOSTILE, HOSTILE)]
     return Evidence(
@@ -84,17 +128,19 @@ def evidence(*, broken: bool = False) -> Evidence:
         law="PCMU",
         parties=(party("caller"), party("callee")),
         witnesses=(
-            Witness("phone", HOSTILE, (lane(0),)),
-            Witness("phone", HOSTILE, (lane(1),)),
+            Witness("phone", HOSTILE, HOSTILE, (lane(0),)),
+            Witness("phone", HOSTILE, HOSTILE, (lane(1),)),
             Witness(
                 "endpoint",
+                HOSTILE,
                 HOSTILE,
                 (lane(0, broken=broken), lane(1)),
                 (Check(HOSTILE, good=True, evidence=HOSTILE),),
             ),
-            Witness(f"recorder {HOSTILE}", HOSTILE, (lane(1),)),
+            Witness("recorder", HOSTILE, HOSTILE, (lane(1),)),
         ),
         stream=stream(),
+        recording=recording(),
         messages=tuple(
             StreamMessage(number, event, number / 10, summary, HOSTILE)
             for number, (event, summary) in enumerate(told)
@@ -104,7 +150,11 @@ def evidence(*, broken: bool = False) -> Evidence:
         ladder=(SipStep(0.1, "caller", True, f"INVITE {HOSTILE}", HOSTILE, HOSTILE),),
         marks=(Mark(HOSTILE, HOSTILE, 0.1, 0.2),),
         tls="TLSv1.3",
-        record={"detail": HOSTILE},
+        record={
+            "detail": HOSTILE,
+            "streams": [{"verdict": "completed"}],
+            "recordings": [{"verdict": "completed"}],
+        },
         configuration=HOSTILE,
         log=(HOSTILE,),
         versions=((HOSTILE, HOSTILE),),
@@ -121,6 +171,11 @@ class Tags(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.add(tag)
         self.attributes |= {name for name, _ in attrs}
+
+
+def section_of(page: str, key: str) -> str:
+    """Return one section of the report."""
+    return page.partition(f'<section id="{key}"')[2].partition("</section>")[0]
 
 
 def parsed(page: str) -> Tags:
@@ -155,10 +210,46 @@ def test_one_lost_frame_is_shown_and_fails() -> None:
     assert "Failed: Sidestream demonstration" in page
 
 
-def test_another_witness_is_asked_and_drawn() -> None:
+def test_every_witness_is_asked_and_drawn() -> None:
     seen = evidence()
-    assert sum("is it what was sent" in check.question for check in judge(seen)) == 5
-    assert "recorder &lt;script&gt;" in render(seen, judge(seen))
+    checks = judge(seen)
+    assert sum("is it what was sent" in check.question for check in checks) == 5
+    page = render(seen, checks)
+    for label in ("Waveforms of the stream", "Waveforms of the recording", "Waveforms of the relay"):
+        assert f'aria-label="{label}"' in page
+
+
+def test_the_recording_has_its_section() -> None:
+    seen = evidence()
+    section = section_of(render(seen, judge(seen)), "recording")
+    for words in ("No findings", "not shown", "both talk and hear", "unreadable", "Every SIP message"):
+        assert words in section
+    silent = replace(seen, recording=None)
+    assert "No recording session reached the recorder" in section_of(
+        render(silent, judge(silent)), "recording"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"status": Status.MISMATCH, "reasons": (f"one rule {HOSTILE}",)}, "one rule"),
+        ({"findings": (remark("cname-shared", "the same CNAME", "RFC 7866"),)}, "the same CNAME (RFC 7866)"),
+    ],
+    ids=["verdict", "remark"],
+)
+def test_what_the_recorder_objects_to_fails_and_is_shown(change: dict[str, object], words: str) -> None:
+    seen = evidence()
+    assert seen.recording is not None
+    result = replace(seen.recording.result, **change)  # type: ignore[arg-type]
+    seen = replace(seen, recording=replace(seen.recording, result=result))
+    checks = judge(seen)
+    failed = [check for check in checks if not check.good]
+    assert len(failed) == 1
+    assert words in failed[0].evidence
+    section = section_of(render(seen, checks), "recording")
+    assert words in section
+    assert 'class="pill bad"' in section
 
 
 @pytest.mark.parametrize(
@@ -167,12 +258,28 @@ def test_another_witness_is_asked_and_drawn() -> None:
         {"stream": None},
         {"tls": ""},
         {"record": None},
+        {"record": {"streams": [{"verdict": "completed"}], "recordings": []}},
+        {"record": {"streams": [{"verdict": "completed"}], "recordings": [{"verdict": "failed"}]}},
+        {"record": {"streams": "completed", "recordings": [{"verdict": "completed"}]}},
+        {"recording": None},
         {"messages": ()},
         {"parties": (replace(party("caller"), statuses=(180, 486)), party("callee"))},
         {"parties": (party("caller"), replace(party("callee"), keys_heard="12"))},
         {"parties": (party("caller"), replace(party("callee"), ending="our answer was never acknowledged"))},
     ],
-    ids=["stream", "tls", "record", "hold", "answer", "keys", "bye"],
+    ids=[
+        "stream",
+        "tls",
+        "record",
+        "unrecorded",
+        "recording failed",
+        "no streams",
+        "recording",
+        "hold",
+        "answer",
+        "keys",
+        "bye",
+    ],
 )
 def test_each_missing_fact_fails(change: dict[str, object]) -> None:
     seen = replace(evidence(), **change)  # type: ignore[arg-type]
