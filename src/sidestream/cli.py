@@ -423,8 +423,9 @@ def demo(
 ) -> None:
     """Carry a real call with speech through a gateway on this machine, and prove what arrived.
 
-    Two phones, a carrier trunk, a contact-centre trunk and a TLS endpoint, all on loopback. Leaves WAV files,
-    the transcript and report.html. Exits 0 only when the audio that arrived is the audio that was sent.
+    Two phones, a carrier and a contact-centre trunk, a TLS endpoint and a SIPREC recorder, all on loopback.
+    Leaves WAV files, the transcript, the recording metadata and report.html. Exits 0 only when the audio that
+    arrived is the audio that was sent, and the recording and its metadata keep every rule.
     """
     from sidestream.tools.demo import DemoOptions, demo_command  # noqa: PLC0415 - only this command
 
