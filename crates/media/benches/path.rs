@@ -1,11 +1,13 @@
 //! What the path of a packet costs by itself: no gateway process, no other load, the same packets each time.
 //!
 //!     cargo bench -p media --bench path -- relay 500
+//!     cargo bench -p media --bench path -- srtp 500
 //!     cargo bench -p media --bench path -- stream 500
 //!     cargo bench -p media --bench path -- floor 500
 //!     valgrind --tool=callgrind --toggle-collect='*measured*' target/release/deps/path-* stream 50
 //!
 //! `relay` sends a packet to each leg of so many calls over real sockets and lets [`media::call::Call`] pass it on;
+//! `srtp` does the same with both legs protected, suite by suite, each leg with keys of its own;
 //! `stream` hands packets of both sides to so many [`media::stream::MediaStream`]s in invented time, over TLS to a
 //! thread that reads and discards; `floor` makes just the system calls of both, with no code of ours between them: the
 //! machine's price, below which no engine with a socket for each leg can go. It prints the CPU time of the measuring thread per packet; the
@@ -28,6 +30,7 @@ use media::events::Events;
 use media::leg::{Leg, Turn};
 use media::orders::{self, ConnectAttempt, LegSpec, Side};
 use media::ports::PortPool;
+use media::srtp::{MasterKey, Protector, SrtpKeys, Suite, TRAILER};
 use media::stream::{MediaStream, StreamIds};
 use media::tap::{TapCodec, TapPacket};
 use rustix::time::{clock_gettime, ClockId};
@@ -50,12 +53,14 @@ fn main() {
     };
     let (calls, frames) = (number(1, 500) as usize, number(2, MEASURED));
     match arguments.first().map(String::as_str) {
-        Some("relay") => relay(calls, frames),
+        Some("relay") => relay(calls, frames, None),
+        Some("srtp") => srtp(calls, frames),
         Some("stream") => stream(calls, frames),
         Some("floor") => floor(calls, frames),
         None => {
             floor(calls, frames);
-            relay(calls, frames);
+            relay(calls, frames, None);
+            srtp(calls, frames);
             stream(calls, frames);
         }
         Some(other) => panic!("there is no {other}"),
@@ -70,12 +75,31 @@ fn cpu() -> Nanos {
 
 fn show(what: &str, calls: usize, spent: Nanos, packets: u64) {
     println!(
-        "{what:15} {calls:5} calls: {:7.1} ns a packet",
+        "{what:16} {calls:5} calls: {:7.1} ns a packet",
         spent as f64 / packets as f64
     );
 }
 
-fn relay(calls: usize, frames: u64) {
+fn srtp(calls: usize, frames: u64) {
+    for suite in Suite::ALL {
+        relay(calls, frames, Some(suite));
+    }
+}
+
+/// The keys of a leg, as its gateway has them.
+fn keys(suite: Suite, call: u64, side: Side) -> SrtpKeys {
+    let key = |which: u8| {
+        let length = suite.key_length() + suite.salt_length();
+        let bytes = vec![which ^ call as u8; length];
+        MasterKey::new(suite, &bytes, u64::MAX).unwrap()
+    };
+    SrtpKeys {
+        send: key(0x10 + side.index() as u8),
+        receive: key(0x20 + side.index() as u8),
+    }
+}
+
+fn relay(calls: usize, frames: u64, suite: Option<Suite>) {
     let gateway = Ipv4Addr::new(127, 77, 200, 1);
     let clock = Clock::start();
     let pool = Arc::new(PortPool::new(gateway.into(), 20_000, 39_998, clock));
@@ -83,6 +107,7 @@ fn relay(calls: usize, frames: u64) {
     let phone = |host| UdpSocket::bind((Ipv4Addr::new(127, 77, 200, host), 0)).unwrap();
     let phones = [phone(2), phone(3)];
     let mut ports: Vec<[u16; 2]> = Vec::new();
+    let mut protectors = [Vec::new(), Vec::new()];
     let mut living: Vec<Call> = (0..calls as u64)
         .map(|handle| {
             let sockets = [pool.bind().unwrap(), pool.bind().unwrap()];
@@ -94,10 +119,12 @@ fn relay(calls: usize, frames: u64) {
             ];
             let mut call = Call::new(handle, legs, 0);
             for side in Side::BOTH {
-                call.agree(
-                    leg_spec(side, phones[side.index()].local_addr().unwrap()),
-                    turn.now,
-                );
+                let mut spec = leg_spec(side, phones[side.index()].local_addr().unwrap());
+                spec.srtp = suite.map(|suite| keys(suite, handle, side));
+                if let Some(keys) = &spec.srtp {
+                    protectors[side.index()].push(Protector::new(keys.receive.clone()));
+                }
+                call.agree(spec, turn.now);
             }
             call.bridge(true, turn.now);
             call
@@ -107,7 +134,12 @@ fn relay(calls: usize, frames: u64) {
     for frame in 0..WARM_UP / 10 + frames {
         for side in Side::BOTH {
             for (index, ports) in ports.iter().enumerate() {
-                let packet = rtp(frame, index as u32);
+                let mut packet = rtp(frame, index as u32);
+                if let Some(protector) = protectors[side.index()].get_mut(index) {
+                    packet.resize(172 + TRAILER, 0);
+                    let sealed = protector.seal(&mut packet, 172).unwrap();
+                    packet.truncate(sealed.length);
+                }
                 let to = SocketAddr::from((gateway, ports[side.index()]));
                 phones[side.index()].send_to(&packet, to).unwrap();
                 if index % 64 == 63 || index + 1 == calls {
@@ -118,12 +150,14 @@ fn relay(calls: usize, frames: u64) {
                     if frame >= WARM_UP / 10 {
                         spent += cpu() - before;
                     }
-                    drain(&phones[1 - side.index()], some.len());
+                    let tag = suite.map_or(0, Suite::rtp_tag);
+                    drain(&phones[1 - side.index()], some.len(), 172 + tag);
                 }
             }
         }
     }
-    show("relay", calls, spent, 2 * frames * calls as u64);
+    let what = suite.map_or("relay".into(), |suite| format!("{suite:?}"));
+    show(&what, calls, spent, 2 * frames * calls as u64);
 }
 
 #[inline(never)]
@@ -164,7 +198,7 @@ fn floor(calls: usize, frames: u64) {
                 if frame >= WARM_UP / 10 {
                     relaying += cpu() - before;
                 }
-                drain(&phones[1 - side], some.len());
+                drain(&phones[1 - side], some.len(), 172);
             }
         }
     }
@@ -221,10 +255,10 @@ fn read_all(sockets: &[TcpStream], buffer: &mut [u8]) {
     }
 }
 
-fn drain(phone: &UdpSocket, count: usize) {
+fn drain(phone: &UdpSocket, count: usize, length: usize) {
     let mut buffer = [0; 2048];
     for _ in 0..count {
-        assert_eq!(phone.recv(&mut buffer).unwrap(), 172);
+        assert_eq!(phone.recv(&mut buffer).unwrap(), length);
     }
 }
 

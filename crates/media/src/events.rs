@@ -223,7 +223,11 @@ pub struct SideStats {
     pub alien: u64,
     /// Packets that are no RTP, too long, or of a payload type that was not agreed on.
     pub malformed: u64,
-    /// Packets that the network did not take.
+    /// Packets of SRTP or SRTCP that were not made with the agreed key, or after it was used up.
+    pub unauthentic: u64,
+    /// Packets of SRTP or SRTCP whose number was there before, or is too old to tell.
+    pub replayed: u64,
+    /// Packets that the network did not take, or that could not be protected: a repeated number, or a key used up.
     pub unsent: u64,
     /// How often the source changed.
     pub ssrc_changes: u64,

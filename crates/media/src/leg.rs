@@ -14,6 +14,7 @@ use crate::random::Random;
 use crate::reports::{Reports, Sources};
 use crate::rtp::{self, Header};
 use crate::source_lock::{SourceLock, Verdict};
+use crate::srtp::{Protector, Refusal, SrtpKeys, Unprotector, TRAILER};
 use crate::stats::{estimate_mos, PacketFacts, Reception, Transmission};
 use crate::tally::Tally;
 use crate::tap::{TapCodec, NEVER};
@@ -37,6 +38,8 @@ pub struct Turn {
     pub packet: Box<[u8; KEPT_BYTES + MAX_PACKET]>,
     /// Where the next packet is read to.
     at: usize,
+    /// Where packets are protected on their way out; what listens in still needs them as they are.
+    sealed: Box<[u8; MAX_PACKET + TRAILER]>,
     /// Where RTCP packets are built.
     pub report: Vec<u8>,
     /// For intervals.
@@ -53,6 +56,7 @@ impl Turn {
             clock,
             packet: Box::new([0; KEPT_BYTES + MAX_PACKET]),
             at: 0,
+            sealed: Box::new([0; MAX_PACKET + TRAILER]),
             report: Vec::with_capacity(256),
             random: Random::new(),
             tally: Tally::default(),
@@ -121,12 +125,37 @@ pub struct Leg {
     codecs: Vec<LegCodec>,
     formats: FormatTable,
     detector: Detector,
+    /// With SRTP: what opens and what protects.
+    srtp: Option<Box<Srtp>>,
     reports: Reports,
     reception: Reception,
     transmission: Transmission,
     alien: u64,
     malformed: u64,
+    unauthentic: u64,
+    replayed: u64,
     unsent: u64,
+}
+
+/// The SRTP of a leg.
+#[derive(Debug)]
+struct Srtp {
+    inbound: Unprotector,
+    outbound: Protector,
+}
+
+impl Srtp {
+    fn new(keys: SrtpKeys) -> Self {
+        Self {
+            inbound: Unprotector::new(keys.receive),
+            outbound: Protector::new(keys.send),
+        }
+    }
+
+    fn rekey(&mut self, keys: SrtpKeys, now: Nanos) {
+        self.inbound.rekey(keys.receive, now);
+        self.outbound.rekey(keys.send);
+    }
 }
 
 impl Leg {
@@ -144,11 +173,14 @@ impl Leg {
             codecs: Vec::new(),
             formats: FormatTable::empty(),
             detector: Detector::default(),
+            srtp: None,
             reports: Reports::new(random),
             reception: Reception::default(),
             transmission: Transmission::default(),
             alien: 0,
             malformed: 0,
+            unauthentic: 0,
+            replayed: 0,
             unsent: 0,
         }
     }
@@ -173,6 +205,10 @@ impl Leg {
         self.held = spec.held;
         self.codecs = spec.codecs;
         self.remote = spec.remote;
+        match (&mut self.srtp, spec.srtp) {
+            (Some(srtp), Some(keys)) => srtp.rekey(keys, now),
+            (srtp, keys) => *srtp = keys.map(|keys| Box::new(Srtp::new(keys))),
+        }
         let Some(remote) = spec.remote else { return };
         if self.lock.negotiate(remote.rtp(), now) {
             self.rtcp_source = None;
@@ -189,8 +225,10 @@ impl Leg {
     pub fn receive(&mut self, turn: &mut Turn) -> Option<Heard> {
         // An error here is what an earlier packet of ours met (ICMP), or nothing waits: both are no packet.
         let (length, source) = self.read(turn.room()).ok()?;
-        let room = turn.room();
-        let Some(header) = room
+        // Nobody is learned as a source who has not the key.
+        let length = self.open(length, turn)?;
+        let Some(header) = turn
+            .room()
             .get(..length)
             .and_then(|packet| rtp::parse(packet).ok())
         else {
@@ -207,6 +245,36 @@ impl Leg {
             Verdict::Heard | Verdict::Provisional => {}
         }
         Some(self.account(length, header, turn))
+    }
+
+    /// With SRTP: opens the datagram that was read, or counts why not. Returns its length without protection.
+    fn open(&mut self, length: usize, turn: &mut Turn) -> Option<usize> {
+        let Some(srtp) = &mut self.srtp else {
+            return Some(length);
+        };
+        let now = turn.now;
+        let opened = match turn.room().get_mut(..length) {
+            Some(packet) => srtp.inbound.open(packet, now),
+            None => Err(Refusal::Malformed),
+        };
+        self.taken(opened, turn)
+    }
+
+    /// Counts a packet that SRTP refuses.
+    fn taken(&mut self, opened: Result<usize, Refusal>, turn: &mut Turn) -> Option<usize> {
+        match opened {
+            Ok(length) => return Some(length),
+            Err(Refusal::Malformed) => self.count_malformed(turn),
+            Err(Refusal::Unauthentic | Refusal::Spent) => {
+                self.unauthentic += 1;
+                turn.tally.unauthentic_packets += 1;
+            }
+            Err(Refusal::Replayed) => {
+                self.replayed += 1;
+                turn.tally.replayed_packets += 1;
+            }
+        }
+        None
     }
 
     /// Reads one datagram. Of a connected socket the source is known, and not asking for it is cheaper: measured, 0.2 of
@@ -293,9 +361,23 @@ impl Leg {
         }
         let packet = &mut turn.packet[heard.start..heard.start + heard.length];
         rtp::set_payload_type(packet, payload_type);
-        if self.transmit(packet).is_ok() {
+        let mut facts = heard.facts();
+        let sent = match &mut self.srtp {
+            None => self.transmit(packet).is_ok(),
+            Some(srtp) => {
+                let buffer = &mut turn.sealed[..];
+                buffer[..packet.len()].copy_from_slice(packet);
+                srtp.outbound
+                    .seal(buffer, packet.len())
+                    .is_ok_and(|sealed| {
+                        facts.ssrc = sealed.ssrc;
+                        self.transmit(&turn.sealed[..sealed.length]).is_ok()
+                    })
+            }
+        };
+        if sent {
             let payload = heard.header.payload.len();
-            self.transmission.observe(&heard.facts(), payload, turn.now);
+            self.transmission.observe(&facts, payload, turn.now);
             self.reports.begin(turn.now, &mut turn.random);
             turn.tally.sent_packets += 1;
         } else {
@@ -345,12 +427,19 @@ impl Leg {
             turn.tally.alien_packets += 1;
             return;
         }
+        let now = turn.now;
+        let opened = match (&mut self.srtp, turn.room().get_mut(..length)) {
+            (Some(srtp), Some(packet)) => srtp.inbound.open_report(packet, now),
+            _ => Ok(length),
+        };
+        let Some(length) = self.taken(opened, turn) else {
+            return;
+        };
         let sources = Sources {
             reception: &mut self.reception,
             transmission: &self.transmission,
             clock: turn.clock,
         };
-        let now = turn.now;
         let heard = turn
             .room()
             .get(..length)
@@ -405,13 +494,18 @@ impl Leg {
     }
 
     /// Sends what lies in the turn's report buffer. A report that is lost is made good by the next.
-    fn send_report(&self, turn: &mut Turn) {
+    fn send_report(&mut self, turn: &mut Turn) {
         let negotiated = self.remote.map(|remote| remote.rtcp());
         let Some(to) = self.rtcp_source.or(negotiated).filter(|to| to.port() != 0) else {
             return;
         };
         if self.remote.is_none() || turn.report.is_empty() {
             return;
+        }
+        if let Some(srtp) = &mut self.srtp {
+            if srtp.outbound.seal_report(&mut turn.report).is_err() {
+                return;
+            }
         }
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         if sendto(&self.sockets.rtcp, &turn.report, flags, &to).is_ok() {
@@ -440,6 +534,8 @@ impl Leg {
             duplicate: reception.duplicate,
             alien: self.alien,
             malformed: self.malformed,
+            unauthentic: self.unauthentic,
+            replayed: self.replayed,
             unsent: self.unsent,
             ssrc_changes: reception.ssrc_changes,
             jitter_ms,

@@ -28,6 +28,7 @@ pub mod rtcp;
 pub mod rtp;
 pub mod sequence;
 pub mod source_lock;
+pub mod srtp;
 pub mod stats;
 pub mod stream;
 pub mod tally;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::Encoding;
 use crate::error::{MediaError, Result};
+use crate::srtp::SrtpKeys;
 use crate::tap::{Layout, TapCodec};
 
 /// An order larger than this is refused unread.
@@ -176,6 +177,9 @@ pub struct LegSpec {
     pub ptime_ms: u32,
     /// Silence of this leg is due to a hold.
     pub held: bool,
+    /// The keys of SRTP; none: plain RTP.
+    #[serde(default)]
+    pub srtp: Option<SrtpKeys>,
 }
 
 impl LegSpec {

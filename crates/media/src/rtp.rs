@@ -75,16 +75,44 @@ pub fn set_payload_type(packet: &mut [u8], payload_type: u8) {
     }
 }
 
-fn payload_range(packet: &[u8], first: u8) -> Result<Range<usize>, Malformed> {
+/// Where the payload of a packet of version 2 begins: behind sources and extension. `None` when it is shorter than its
+/// header says. Padding is not looked at, for it may be encrypted.
+pub fn payload_start(packet: &[u8]) -> Option<usize> {
+    let first = *packet.first()?;
     let mut start = FIXED_HEADER + 4 * usize::from(first & 0x0F);
     if first & 0x10 != 0 {
-        let words = packet.get(start + 2..start + 4).ok_or(Malformed::Short)?;
+        let words = packet.get(start + 2..start + 4)?;
         start += 4 + 4 * usize::from(u16::from_be_bytes([words[0], words[1]]));
     }
-    let mut end = packet.len();
-    if start > end {
-        return Err(Malformed::Short);
+    (first >> 6 == 2 && start <= packet.len()).then_some(start)
+}
+
+/// The 32 bits at a place; 0 behind the end.
+pub fn word(packet: &[u8], at: usize) -> u32 {
+    let bytes = packet.get(at..).and_then(<[u8]>::first_chunk);
+    bytes.map_or(0, |bytes| u32::from_be_bytes(*bytes))
+}
+
+/// The source of a packet that [`payload_start`] accepted.
+pub fn ssrc(packet: &[u8]) -> u32 {
+    word(packet, 8)
+}
+
+/// The number of a packet that [`payload_start`] accepted.
+pub fn sequence(packet: &[u8]) -> u16 {
+    word(packet, 0) as u16
+}
+
+/// Writes another source into a packet that [`payload_start`] accepted.
+pub fn set_ssrc(packet: &mut [u8], ssrc: u32) {
+    if let Some(bytes) = packet.get_mut(8..12) {
+        bytes.copy_from_slice(&ssrc.to_be_bytes());
     }
+}
+
+fn payload_range(packet: &[u8], first: u8) -> Result<Range<usize>, Malformed> {
+    let start = payload_start(packet).ok_or(Malformed::Short)?;
+    let mut end = packet.len();
     if first & 0x20 != 0 {
         let padding = usize::from(packet[end - 1]);
         if padding == 0 || padding > end - start {

@@ -15,6 +15,10 @@ pub struct Tally {
     pub malformed_packets: u64,
     /// Packets from a source that is not the party's.
     pub alien_packets: u64,
+    /// Packets of SRTP or SRTCP that were not made with the agreed key.
+    pub unauthentic_packets: u64,
+    /// Packets of SRTP or SRTCP whose number was there before.
+    pub replayed_packets: u64,
     /// Packets that the network did not take.
     pub unsent_packets: u64,
     /// RTCP packets accepted.
@@ -34,7 +38,7 @@ pub struct Tally {
 }
 
 /// How many counters there are.
-const COUNTERS: usize = 12;
+const COUNTERS: usize = 14;
 
 impl Tally {
     const fn as_array(&self) -> [u64; COUNTERS] {
@@ -43,6 +47,8 @@ impl Tally {
             self.sent_packets,
             self.malformed_packets,
             self.alien_packets,
+            self.unauthentic_packets,
+            self.replayed_packets,
             self.unsent_packets,
             self.rtcp_received,
             self.rtcp_sent,
@@ -60,14 +66,16 @@ impl Tally {
             sent_packets: values[1],
             malformed_packets: values[2],
             alien_packets: values[3],
-            unsent_packets: values[4],
-            rtcp_received: values[5],
-            rtcp_sent: values[6],
-            stream_messages: values[7],
-            stream_bytes: values[8],
-            stream_dropped_samples: values[9],
-            recording_packets: values[10],
-            recording_unsent: values[11],
+            unauthentic_packets: values[4],
+            replayed_packets: values[5],
+            unsent_packets: values[6],
+            rtcp_received: values[7],
+            rtcp_sent: values[8],
+            stream_messages: values[9],
+            stream_bytes: values[10],
+            stream_dropped_samples: values[11],
+            recording_packets: values[12],
+            recording_unsent: values[13],
         }
     }
 

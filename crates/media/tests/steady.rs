@@ -5,6 +5,8 @@ mod rig;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use media::srtp::Suite;
+use rig::srtp::{sealed, Keys};
 use rig::{rtp, Options, Rig};
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
@@ -50,4 +52,23 @@ fn relaying_allocates_nothing() {
     let before = ALLOCATIONS.load(Ordering::Relaxed);
     relay(&measured);
     assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0);
+    for suite in Suite::ALL {
+        let keys = Keys::of(suite);
+        rig.set(&keys.leg(&rig, "a"));
+        rig.set(&keys.leg(&rig, "b"));
+        let mut protector = keys.protector("a");
+        let mut packets: Vec<_> = (301..=600)
+            .map(|sequence| {
+                sealed(
+                    &mut protector,
+                    &rtp(0, sequence, 10 + suite as u32, &[7; 160]),
+                )
+            })
+            .collect();
+        let measured = packets.split_off(100);
+        relay(&packets);
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        relay(&measured);
+        assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0, "{suite:?}");
+    }
 }

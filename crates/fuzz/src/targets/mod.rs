@@ -5,6 +5,7 @@ mod dtmf;
 mod orders;
 mod rtcp;
 mod rtp;
+mod srtp;
 mod stream_text;
 mod tap;
 mod ws_frames;
@@ -14,6 +15,7 @@ pub use dtmf::dtmf;
 pub use orders::orders;
 pub use rtcp::rtcp;
 pub use rtp::rtp;
+pub use srtp::srtp;
 pub use stream_text::stream_text;
 pub use tap::tap;
 pub use ws_frames::ws_frames;
@@ -28,6 +30,7 @@ pub const ALL: &[(&str, Body)] = &[
     ("orders", orders),
     ("rtcp", rtcp),
     ("rtp", rtp),
+    ("srtp", srtp),
     ("stream_text", stream_text),
     ("tap", tap),
     ("ws_frames", ws_frames),

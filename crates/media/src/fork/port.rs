@@ -9,11 +9,14 @@ use super::turn::Outlet;
 use crate::clock::{Nanos, SECOND};
 use crate::orders::RemoteAddress;
 use crate::ports::LegSockets;
+use crate::srtp::{Protector, SrtpKeys, Unprotector, TRAILER};
 
 /// So many refusals, none farther than [`SPELL`] from the one before, mean that nobody is there. Systems answer a
 /// stream of packets with one refusal a second.
 const REFUSALS: u32 = 3;
 const SPELL: Nanos = 5 * SECOND;
+/// The longest packet that is sent to a recorder.
+const MAX_PACKET: usize = 2048;
 
 /// See the module.
 #[derive(Debug)]
@@ -29,6 +32,15 @@ pub struct Port {
     complaint: Option<Errno>,
     told: bool,
     now: Nanos,
+    srtp: Option<Box<Srtp>>,
+}
+
+/// The SRTP of a recorded stream, with room for a packet that is being protected.
+#[derive(Debug)]
+struct Srtp {
+    outbound: Protector,
+    inbound: Unprotector,
+    sealed: [u8; MAX_PACKET + TRAILER],
 }
 
 impl Port {
@@ -47,6 +59,26 @@ impl Port {
             complaint: None,
             told: false,
             now: 0,
+            srtp: None,
+        }
+    }
+
+    /// Protects what is sent from now on with these keys, or not.
+    pub fn protect(&mut self, keys: Option<&SrtpKeys>, now: Nanos) {
+        match (&mut self.srtp, keys) {
+            (Some(srtp), Some(keys)) => {
+                srtp.outbound.rekey(keys.send.clone());
+                srtp.inbound.rekey(keys.receive.clone(), now);
+            }
+            (srtp, keys) => {
+                *srtp = keys.map(|keys| {
+                    Box::new(Srtp {
+                        outbound: Protector::new(keys.send.clone()),
+                        inbound: Unprotector::new(keys.receive.clone()),
+                        sealed: [0; MAX_PACKET + TRAILER],
+                    })
+                });
+            }
         }
     }
 
@@ -99,8 +131,16 @@ impl Port {
     }
 
     /// Sends a report; one that is lost is made good by the next. Whether the network took it.
-    pub fn send_report(&self, packet: &[u8]) -> bool {
-        self.reports_connected && transmit(&self.sockets.rtcp, packet).is_ok()
+    pub fn send_report(&mut self, packet: &mut Vec<u8>) -> bool {
+        if !self.reports_connected {
+            return false;
+        }
+        if let Some(srtp) = &mut self.srtp {
+            if srtp.outbound.seal_report(packet).is_err() {
+                return false;
+            }
+        }
+        transmit(&self.sockets.rtcp, packet).is_ok()
     }
 
     /// Reads a report of the recorder.
@@ -108,7 +148,15 @@ impl Port {
         let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
         // An error is what an earlier report of ours met: many recorders have no RTCP at all.
         let (_, length) = recv(&self.sockets.rtcp, &mut *buffer, flags).ok()?;
-        self.reports_connected.then_some(length)
+        if !self.reports_connected {
+            return None;
+        }
+        let Some(srtp) = &mut self.srtp else {
+            return Some(length);
+        };
+        let packet = buffer.get_mut(..length).unwrap_or_default();
+        // A report that is not authentic is as good as none, and those behind it are read all the same.
+        Some(srtp.inbound.open_report(packet, self.now).unwrap_or(0))
     }
 
     /// The recorder has been heard: it is there.
@@ -144,6 +192,20 @@ impl Outlet for Port {
         if !self.connected {
             return false;
         }
+        let packet = match &mut self.srtp {
+            None => packet,
+            Some(srtp) => {
+                let length = packet.len();
+                let Some(room) = srtp.sealed.get_mut(..length) else {
+                    return false;
+                };
+                room.copy_from_slice(packet);
+                let Ok(sealed) = srtp.outbound.seal(&mut srtp.sealed, length) else {
+                    return false;
+                };
+                &srtp.sealed[..sealed.length]
+            }
+        };
         let error = match transmit(&self.sockets.rtp, packet) {
             Ok(()) => return true,
             Err(error) => error,
@@ -154,9 +216,10 @@ impl Outlet for Port {
         ) {
             return false;
         }
-        self.refused(error);
         // The refusal is of an earlier packet; reading it has cleared the way for this one.
-        transmit(&self.sockets.rtp, packet).is_ok()
+        let sent = transmit(&self.sockets.rtp, packet).is_ok();
+        self.refused(error);
+        sent
     }
 }
 

@@ -199,7 +199,7 @@ impl Recording {
         let mut buffer = [0; MAX_REPORT];
         for voice in &mut self.voices {
             for _ in 0..REPORTS_A_TURN {
-                let Some(length) = voice.port.receive_report(&mut buffer) else {
+                let Some(length) = voice.port.at(turn.now).receive_report(&mut buffer) else {
                     break;
                 };
                 let ssrc = voice.stream.line().ssrc();
@@ -279,6 +279,7 @@ impl Voice {
         if moved {
             self.port.retarget(target.remote);
         }
+        self.port.protect(target.srtp.as_ref(), now);
         let begins = wanted && self.stream.is_ready() && (moved || !self.stream.is_flowing());
         if begins {
             self.set_at = Some(now).filter(|_| moved || self.first_packet.is_none());
@@ -300,7 +301,7 @@ impl Voice {
         self.send_report(turn);
     }
 
-    fn send_report(&self, turn: &mut ForkTurn<'_>) {
+    fn send_report(&mut self, turn: &mut ForkTurn<'_>) {
         if !turn.report.is_empty() && self.port.send_report(turn.report) {
             turn.tally.rtcp_sent += 1;
         }

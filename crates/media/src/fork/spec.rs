@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use crate::error::{MediaError, Result};
 use crate::orders::{RemoteAddress, Side};
+use crate::srtp::SrtpKeys;
 
 /// Streams of one recording session; a call has two sides, and more streams than these have no use.
 const MAX_STREAMS: usize = 8;
@@ -115,6 +116,9 @@ pub struct StreamTarget {
     /// Milliseconds of audio in a packet of G.711.
     #[serde(default = "defaults::ptime_ms")]
     pub ptime_ms: u32,
+    /// The keys of SRTP; none: plain RTP.
+    #[serde(default)]
+    pub srtp: Option<SrtpKeys>,
 }
 
 /// What was agreed with the recorder. Streams that are not named stay as they are.
@@ -198,6 +202,7 @@ pub mod tests {
             }),
             event_payload_type: Some(96),
             ptime_ms,
+            srtp: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! An engine between two phones on loopback. Each test takes a loopback network of its own.
 #![allow(dead_code, clippy::unwrap_used)]
 pub mod recorder;
+pub mod srtp;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
