@@ -40,6 +40,7 @@ from sidestream.call.verdict import Verdict
 from sidestream.sdp.model import SessionDescription
 from sidestream.sdp.negotiate import MediaAddress
 from sidestream.sdp.parser import parse as parse_sdp
+from sidestream.sdp.protection import Protection
 from sidestream.sip.builder import cancel_for, response_to
 from sidestream.sip.events import ServerKey
 from sidestream.sip.hop import Source
@@ -66,17 +67,21 @@ def sdp(
     direction: str = "sendrecv",
     host: str = "192.0.2.10",
     version: int = 1,
+    crypto: Sequence[str] = (),
+    protocol: str = "",
 ) -> bytes:
     """A session description of a party."""
     maps = {"8": "PCMA/8000", "0": "PCMU/8000", "9": "G722/8000", "101": "telephone-event/8000"}
+    protocol = protocol or ("RTP/SAVP" if crypto else "RTP/AVP")
     lines = [
         "v=0",
         f"o=party 7 {version} IN IP4 {host}",
         "s=-",
         f"c=IN IP4 {host}",
         "t=0 0",
-        f"m=audio {port} RTP/AVP {formats}",
+        f"m=audio {port} {protocol} {formats}",
         *(f"a=rtpmap:{number} {maps[number]}" for number in formats.split()),
+        *(f"a=crypto:{line}" for line in crypto),
         f"a={direction}",
     ]
     return "\r\n".join([*lines, ""]).encode()
@@ -111,6 +116,7 @@ class CallBench:
         limits: The call's times.
         content_type: Of the INVITE's body.
         codecs: Of both trunks.
+        srtp: Protection of the caller's and the callee's leg.
     """
 
     def __init__(
@@ -122,8 +128,10 @@ class CallBench:
         limits: CallLimits | None = None,
         content_type: str = "application/sdp",
         codecs: tuple[str, ...] = ("PCMU", "PCMA", "telephone-event"),
+        srtp: tuple[Protection, Protection] | None = None,
     ) -> None:
         tokens = count(1)
+        of_caller, of_callee = srtp or (Protection(), Protection())
         self.now = 100.0
         self.keys = count(1)
         self.branches = count(1)
@@ -137,8 +145,8 @@ class CallBench:
             call_id="call-1",
             account="acme",
             started_at=BEGAN,
-            caller=LegSetup(trunk="carrier", codecs=codecs, media=OUR_CALLER_SIDE),
-            callee=LegSetup(trunk="desk", codecs=codecs, media=OUR_CALLEE_SIDE),
+            caller=LegSetup(trunk="carrier", codecs=codecs, media=OUR_CALLER_SIDE, protection=of_caller),
+            callee=LegSetup(trunk="desk", codecs=codecs, media=OUR_CALLEE_SIDE, protection=of_callee),
             peers=PEERS[:peers],
             identity=ServerIdentity(
                 contacts={

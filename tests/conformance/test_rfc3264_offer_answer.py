@@ -254,16 +254,6 @@ def test_t38_fax_is_refused_with_488() -> None:
     assert caught.value.sip_status == 488
 
 
-def test_rfc4568_srtp_is_refused_with_488() -> None:
-    gateway = Gateway()
-    with pytest.raises(NegotiationError) as caught:
-        gateway.offer(
-            ALICE,
-            describe(ALICE, "m=audio 49170 RTP/SAVP 0", "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x"),
-        )
-    assert caught.value.sip_status == 488
-
-
 def test_rfc3605_rtcp_goes_where_the_attribute_says() -> None:
     offer = describe(ALICE, "m=audio 49170 RTP/AVP 0", "a=rtcp:53020 IN IP4 126.16.64.4")
     assert remote_address(offer, offer.media[0]) == MediaAddress(ALICE, 49170, 53020)

@@ -34,6 +34,9 @@ FAILOVER: Final = frozenset({408, 500, 502, 503, 504})
 OURS_INSTEAD: Final = frozenset({Slug.PEER_WANTS_CREDENTIALS, Slug.REDIRECTED})
 """Failures whose status is between the peer and us: a challenge or a redirection is not for the caller."""
 
+NOT_ACCEPTABLE: Final = frozenset({415, 488, 606})
+"""Statuses by which a peer refuses an offer of SRTP that it cannot have, among other reasons."""
+
 _BY_CALLEE: Final = frozenset({ResultClass.UNANSWERED, ResultClass.REJECTED})
 
 
@@ -69,7 +72,7 @@ def refused(ctx: CallContext, attempt: Attempt, response: Response) -> None:
     status = response.status
     said = f"{status} {response.reason}".strip()
     give_up(ctx, attempt, status, said)
-    if _try_another(ctx, status):
+    if _try_without_srtp(ctx, attempt, status) or _try_another(ctx, status):
         return
     slug = slug_of_status(status)
     detail = _with_words(slug, f"the peer said {said}")
@@ -105,6 +108,26 @@ def rang_too_long(ctx: CallContext) -> None:
         end(ctx, slug)
 
 
+def _try_without_srtp(ctx: CallContext, attempt: Attempt, status: int) -> bool:
+    """Offer plain RTP to a peer that refused SRTP, where the trunk leaves the choice."""
+    exchange, former = attempt.exchange, ctx.callee.protection
+    if (
+        exchange is None
+        or status not in NOT_ACCEPTABLE
+        or not former.may_fall_back
+        or ctx.state is not CallState.CALLING
+    ):
+        return False
+    ctx.callee.begin_anew()
+    ctx.callee.protection.fell_back = True
+    _try_peer(ctx, offer_on(ctx, Side.A, exchange.offer), attempt.peer)
+    return True
+
+
+def _peers_tried(ctx: CallContext) -> int:
+    return sum(not attempt.again for attempt in ctx.attempts)
+
+
 def _try_another(ctx: CallContext, status: int) -> bool:
     """Try the next peer, if there is one and it may be tried."""
     exchange = ctx.attempt.exchange if ctx.attempt else None
@@ -112,7 +135,7 @@ def _try_another(ctx: CallContext, status: int) -> bool:
     if (
         ctx.state is not CallState.CALLING
         or status not in FAILOVER
-        or len(ctx.attempts) >= len(ctx.setup.peers)
+        or _peers_tried(ctx) >= len(ctx.setup.peers)
     ):
         return False
     if exchange is not None:
@@ -121,16 +144,16 @@ def _try_another(ctx: CallContext, status: int) -> bool:
     return True
 
 
-def _try_peer(ctx: CallContext, exchange: Exchange | None) -> None:
-    """Send an INVITE to the next peer, with the offer when there is one."""
-    number = len(ctx.attempts)
-    peer = ctx.setup.peers[number]
+def _try_peer(ctx: CallContext, exchange: Exchange | None, again: PeerHop | None = None) -> None:
+    """Send an INVITE to the next peer, or to one once more, with the offer when there is one."""
+    peer = again or ctx.setup.peers[_peers_tried(ctx)]
     setup, callee, original = ctx.setup, ctx.callee, ctx.invite.request
     invite = first_invite(original, target_uri(original.uri, peer.uri), setup.token(), callee.local_tag)
     invite.headers.set("Contact", contact_value(setup.identity, _transport_to(peer)))
     offer = exchange.relayed if exchange is not None else None
     dress_request(invite, setup.identity, setup.headers, original.headers, offer)
-    attempt = Attempt(number + 1, peer, invite, ctx.next_request_id(), ctx.at, exchange)
+    number = len(ctx.attempts) + 1
+    attempt = Attempt(number, peer, invite, ctx.next_request_id(), ctx.at, exchange, again=again is not None)
     ctx.attempt = attempt
     ctx.attempts.append(attempt)
     callee.move(LegPhase.INVITED)

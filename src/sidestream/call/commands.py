@@ -10,6 +10,7 @@ from sidestream.call.facts import Fact
 from sidestream.call.record import CallSnapshot
 from sidestream.call.side import Side
 from sidestream.call.verdict import Verdict
+from sidestream.sdp.crypto import SrtpKeys
 from sidestream.sdp.negotiate import MediaAddress, NegotiatedCodec
 from sidestream.sip.events import ServerKey
 from sidestream.sip.hop import Hop
@@ -94,6 +95,8 @@ class UpdateLegMedia:
     ptime_ms: int
     held: bool
     """Either party holds the other: silence from this leg is due to that."""
+    srtp: SrtpKeys | None = None
+    """The keys of its media; None: plain RTP."""
 
 
 @dataclass(frozen=True, slots=True)

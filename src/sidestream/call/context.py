@@ -81,7 +81,7 @@ class CallContext:
         tag = self.setup.token()
         origin = Origin("-", crc32(tag.encode()), 1, setup.media.host)
         read = caller_of if side is Side.A else callee_of
-        return Leg(side, setup, tag, origin, read(self.invite.request))
+        return Leg(side, setup, tag, origin, read(self.invite.request), setup.protection)
 
     @property
     def at(self) -> datetime:

@@ -22,6 +22,7 @@ def open_exchange(ctx: CallContext, offerer: Side, offer: SessionDescription) ->
         NegotiationError: Nothing in it can be agreed on; the leg's session is as before (488).
         StateError: The other leg is in an exchange; see `OfferAnswer.can_offer`.
     """
+    offer = ctx.leg(offerer).protection.admitted(offer)
     ctx.leg(offerer).session.receive_offer(offer)
     try:
         return offer_on(ctx, offerer, offer)
@@ -37,7 +38,8 @@ def offer_on(ctx: CallContext, offerer: Side, offer: SessionDescription) -> Exch
         NegotiationError: Nothing in it can be agreed on.
     """
     other = ctx.leg(offerer.other)
-    relayed = relay_offer(offer, other.setup.media, ctx.codecs, other.origin)
+    keys = other.protection.proposals()
+    relayed = relay_offer(offer, other.setup.media, ctx.codecs, other.origin, keys)
     return Exchange(offerer, offer, other.session.send_offer(relayed))
 
 
@@ -93,13 +95,18 @@ def refresh_media(ctx: CallContext) -> None:
         if order is None or order == leg.ordered:
             continue
         before, leg.ordered = leg.codec, order
+        leg.protection.note_use(order.srtp, with_audio=bool(order.codecs))
         ctx.order(order)
         if leg.codec is not None and leg.codec != before:
             ctx.report(CodecChanged(ctx.at, side, leg.codec))
 
 
 def _answer_back(exchange: Exchange, answer: SessionDescription, offerer: Leg) -> SessionDescription:
-    return relay_answer(exchange.offer, exchange.relayed, answer, offerer.setup.media, offerer.origin)
+    audio = exchange.offer.audio
+    crypto = offerer.protection.answer(audio) if audio is not None else None
+    return relay_answer(
+        exchange.offer, exchange.relayed, answer, offerer.setup.media, offerer.origin, crypto=crypto
+    )
 
 
 def _media_of(leg: Leg, *, held: bool) -> UpdateLegMedia | None:
@@ -109,7 +116,7 @@ def _media_of(leg: Leg, *, held: bool) -> UpdateLegMedia | None:
     audio = remote.audio
     address = remote_address(remote, audio) if audio else None
     ptime = (audio.ptime_ms if audio else None) or DEFAULT_PTIME_MS
-    return UpdateLegMedia(leg.side, address, tuple(leg.session.codecs()), ptime, held)
+    return UpdateLegMedia(leg.side, address, tuple(leg.session.codecs()), ptime, held, leg.session.keys())
 
 
 def _note_hold(ctx: CallContext, exchange: Exchange, answer: SessionDescription) -> None:

@@ -10,6 +10,7 @@ from sidestream.call.side import Side
 from sidestream.call.state import LegPhase, checked_leg_move
 from sidestream.sdp.model import Origin, SessionDescription
 from sidestream.sdp.negotiate import NegotiatedCodec
+from sidestream.sdp.protection import Protection
 from sidestream.sdp.session import OfferAnswer
 from sidestream.sip.dialog import Dialog
 from sidestream.sip.events import ServerKey
@@ -76,6 +77,7 @@ class Leg:
     local_tag: str
     origin: Origin
     participant: Participant
+    protection: Protection
     phase: LegPhase = LegPhase.IDLE
     dialog: Dialog | None = None
     session: OfferAnswer = field(default_factory=OfferAnswer)
@@ -113,6 +115,7 @@ class Leg:
         if self.phase is LegPhase.INVITED:
             self.move(LegPhase.IDLE)
         self.dialog, self.session, self.ordered = None, OfferAnswer(), None
+        self.protection = self.protection.anew()
         self.heard_from, self.allow = None, frozenset()
         self.origin = replace(self.origin, session_id=self.origin.session_id + 1)
 

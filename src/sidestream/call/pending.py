@@ -33,6 +33,8 @@ class Attempt:
     """Answers told ahead of time in provisional responses, by the peer's tag."""
     given_up: bool = False
     """Cancelled, or answered by another fork: whatever it answers, the call goes on without it."""
+    again: bool = False
+    """Whether the same peer was asked before, for SRTP."""
     ended_at: datetime | None = None
     status: int | None = None
     detail: str = ""

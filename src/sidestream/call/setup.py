@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sidestream.call.headers_policy import HeaderPolicy
 from sidestream.sdp.negotiate import MediaAddress
+from sidestream.sdp.protection import Protection
 from sidestream.sip.hop import Hop
 
 RING_TIMEOUT = 180.0
@@ -44,6 +45,8 @@ class LegSetup:
     """Names of the codecs that the trunk allows, in any letter case."""
     media: MediaAddress
     """Our address and ports for the leg, already allocated."""
+    protection: Protection = field(default_factory=Protection)
+    """Whether its media may or must be SRTP; made for this leg alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -182,7 +182,11 @@ class Trunk:
     """Codecs that a call on this trunk may use. Audio is relayed as it is, whatever the codec; streams can
     hear PCMU, PCMA and L16."""
     srtp: Annotated[Srtp, Choice(Srtp)] = Srtp.OFF
-    """Encryption of its media. Only `off` is available in this version."""
+    """Encryption of its media: SRTP, with keys in the session description (SDES). `off`: plain RTP; a call
+    that comes with SRTP only is refused. `optional`: a call that comes is answered as it was offered, and a
+    peer that is called is offered SRTP first, and plain RTP if it refuses that. `required`: a call that comes
+    without SRTP is refused with 488, and only SRTP is offered. The keys are as safe as the SIP that carries
+    them: use TLS."""
     options_ping: Annotated[Seconds | None, Duration("1s", "1h", "off")] = None
     """How often peers are asked for a sign of life. Only `off` is available in this version."""
     max_calls: Annotated[int | None, Whole(1, 100_000, "unlimited")] = None

@@ -66,7 +66,6 @@ RULES: Final = (
     Rule(Node, ("media", "advertise"), node_rules.addresses_are_of_one_family),
     Rule(Peer, ("uri",), service_rules.peers_are_available),
     Rule(Trunk, ("auth",), service_rules.digest_is_available),
-    Rule(Trunk, ("srtp",), service_rules.srtp_is_available),
     Rule(Trunk, ("options_ping",), service_rules.pings_are_available),
     Rule(Trunk, ("codecs",), service_rules.codecs_are_known),
     Rule(VoiceService, ("kind", "integrations"), service_rules.recordings_fit_the_kind),

@@ -9,7 +9,7 @@ from typing import Final
 from sidestream.config.model import Account, Configuration, Peer, Trunk, VoiceService
 from sidestream.config.node_rules import LATER
 from sidestream.config.problems import Finding, KeyPath
-from sidestream.config.values import Srtp, Subscription, VoiceServiceKind
+from sidestream.config.values import Subscription, VoiceServiceKind
 
 RELAYED_CODECS: Final = (
     *("PCMU", "PCMA", "G722", "opus", "GSM", "G723", "G728", "G729", "iLBC", "speex", "AMR", "AMR-WB"),
@@ -150,14 +150,6 @@ def digest_is_available(trunk: Trunk) -> Iterator[Finding]:
     if trunk.auth is not None:
         remedy = "Remove auth, and let the peer know this gateway by its address"
         yield Finding(("auth",), f"SIP digest authentication {LATER}", remedy, at_key=True)
-
-
-def srtp_is_available(trunk: Trunk) -> Iterator[Finding]:
-    """No SRTP yet."""
-    if trunk.srtp is not Srtp.OFF:
-        yield Finding(
-            ("srtp",), f"SRTP {LATER}", "Write srtp: off, and keep media inside a protected network"
-        )
 
 
 def pings_are_available(trunk: Trunk) -> Iterator[Finding]:

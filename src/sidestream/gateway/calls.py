@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from secrets import token_bytes
 from typing import Final, assert_never
 
 from sidestream import __version__
@@ -26,6 +27,7 @@ from sidestream.call.record import CallSnapshot, LegRecord
 from sidestream.call.setup import CallLimits, CallSetup, LegSetup, ServerIdentity
 from sidestream.call.verdict import RULES, Slug, Verdict, verdict
 from sidestream.config.model import Node, VoiceService
+from sidestream.config.values import Srtp
 from sidestream.gateway.admission import Admission, Admitted, Refused, TokenBucket
 from sidestream.gateway.call_log import log_ending
 from sidestream.gateway.call_runner import CallEnd, CallRunner, CallStart, CallTools
@@ -44,6 +46,7 @@ from sidestream.observe import metrics
 from sidestream.observe.logging import Logger
 from sidestream.observe.metrics import Metric, Reading
 from sidestream.sdp.negotiate import MediaAddress
+from sidestream.sdp.protection import Protection
 from sidestream.sip.events import (
     AckReceived,
     AckTimedOut,
@@ -315,7 +318,12 @@ class Calls:
         node = self._parts.node
         host = str(node.advertise or node.media.address)
         codecs = service.trunk.codecs if service.trunk else ()
-        return LegSetup(trunk=service.name, codecs=codecs, media=MediaAddress(host, port, port + 1))
+        srtp = service.trunk.srtp if service.trunk else Srtp.OFF
+        protection = Protection(
+            plain=srtp is not Srtp.REQUIRED, secure=srtp is not Srtp.OFF, secret=token_bytes
+        )
+        media = MediaAddress(host, port, port + 1)
+        return LegSetup(trunk=service.name, codecs=codecs, media=media, protection=protection)
 
     def _facts(self, setup: CallSetup, invite: Request) -> CallFacts:
         return CallFacts(

@@ -4,10 +4,13 @@ The engine reads and writes the same shapes with serde (`crates/media/src/orders
 are camelCase; `side` is `"a"` (the caller's leg) or `"b"`.
 """
 
+from base64 import b64encode
 from typing import Literal
 
 import msgspec
 from msgspec import Struct
+
+from sidestream.sdp.crypto import KeyMaterial, SrtpKeys
 
 SideName = Literal["a", "b"]
 
@@ -55,6 +58,43 @@ class LegCodec(_Wire, frozen=True, kw_only=True):
     """Payload type of packets that we send to the party."""
 
 
+class SrtpKey(_Wire, frozen=True, kw_only=True):
+    """What one direction is protected with (RFC 3711). Never shown."""
+
+    suite: str
+    """As in SDP, such as `AES_CM_128_HMAC_SHA1_80`."""
+    key_salt: str
+    """Master key and master salt one after the other, in base64."""
+    lifetime: int | None = None
+    """Packets that it may protect; None: as many as the suite allows."""
+
+    @classmethod
+    def of(cls, material: KeyMaterial) -> "SrtpKey":
+        """The same as SDP agreed on it."""
+        key_salt = b64encode(material.key_salt).decode("ascii")
+        return cls(suite=material.suite.value, key_salt=key_salt, lifetime=material.lifetime)
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return f"SrtpKey({self.suite})"
+
+
+class SrtpPair(_Wire, frozen=True, kw_only=True):
+    """The keys of both directions.
+
+    Keys that are the same as before change nothing; after others, packets under the former ones are still
+    taken for as long as they may be on their way.
+    """
+
+    send: SrtpKey
+    receive: SrtpKey
+
+    @classmethod
+    def of(cls, keys: SrtpKeys | None) -> "SrtpPair | None":
+        """The same as SDP agreed on it."""
+        return None if keys is None else cls(send=SrtpKey.of(keys.send), receive=SrtpKey.of(keys.receive))
+
+
 class LegSpec(_Wire, frozen=True, kw_only=True):
     """What was agreed on a leg. Sent again whenever it changes."""
 
@@ -65,6 +105,8 @@ class LegSpec(_Wire, frozen=True, kw_only=True):
     ptime_ms: int
     held: bool
     """Silence of this leg is due to a hold."""
+    srtp: SrtpPair | None = None
+    """The keys of SRTP; None: plain RTP."""
 
 
 class ChannelSpec(_Wire, frozen=True, kw_only=True):
@@ -196,8 +238,12 @@ class SideStats(_Wire, frozen=True, kw_only=True):
     alien: int
     """Packets from another source than the locked one."""
     malformed: int
+    unauthentic: int = 0
+    """SRTP and SRTCP packets that were not made with the agreed key."""
+    replayed: int = 0
+    """SRTP and SRTCP packets whose number was there before."""
     unsent: int
-    """Packets that the network did not take."""
+    """Packets that the network did not take, or that could not be protected."""
     ssrc_changes: int
     jitter_ms: float
     mos: float | None
@@ -438,6 +484,8 @@ class EngineTotals(_Wire, frozen=True, kw_only=True):
     sent_packets: int
     malformed_packets: int
     alien_packets: int
+    unauthentic_packets: int = 0
+    replayed_packets: int = 0
     unsent_packets: int
     rtcp_received: int
     rtcp_sent: int

@@ -29,6 +29,7 @@ from sidestream.gateway.engine_messages import (
     RecordingTarget,
     RecordingUnreachable,
     RemoteAddress,
+    SrtpPair,
     StreamClosed,
     StreamEvent,
     StreamSpec,
@@ -121,7 +122,12 @@ class Media:
             else None
         )
         spec = LegSpec(
-            side=update.side.value, remote=address, codecs=codecs, ptime_ms=update.ptime_ms, held=update.held
+            side=update.side.value,
+            remote=address,
+            codecs=codecs,
+            ptime_ms=update.ptime_ms,
+            held=update.held,
+            srtp=SrtpPair.of(update.srtp),
         )
         self._engine.set_leg(media.handle, encode(spec))
 
@@ -251,6 +257,8 @@ def read_metrics(totals: EngineTotals) -> dict[Metric, Reading]:
         metrics.MEDIA_REFUSED: {
             ("malformed",): totals.malformed_packets,
             ("alien",): totals.alien_packets,
+            ("unauthentic",): totals.unauthentic_packets,
+            ("replayed",): totals.replayed_packets,
             ("unsent",): totals.unsent_packets,
         },
         metrics.MEDIA_RTCP: {("received",): totals.rtcp_received, ("sent",): totals.rtcp_sent},

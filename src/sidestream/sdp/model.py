@@ -16,8 +16,11 @@ from typing import Final, NamedTuple
 
 from sidestream.sdp.codecs import STATIC, Codec, CodecKey
 
-#: Transport protocols whose audio Sidestream can carry (RFC 3551, RFC 4585).
+#: Transport protocols without protection (RFC 3551, RFC 4585).
 PLAIN_RTP: Final = frozenset({"RTP/AVP", "RTP/AVPF"})
+
+#: Transport protocols with SRTP whose keys are in the description (RFC 3711, RFC 5124, RFC 4568).
+SECURE_RTP: Final = frozenset({"RTP/SAVP", "RTP/SAVPF"})
 
 #: Addresses that ask for no media.
 UNSPECIFIED: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- read from peers, never bound
@@ -180,10 +183,16 @@ class MediaDescription:
         lines: the section's lines; the first is the m-line.
         session_lines: the session's lines, whose connection and attributes this section inherits. Set by
             `SessionDescription`.
+        barred: why it may not be used where it was received, although it could be carried; empty: it may.
     """
 
     lines: tuple[Line, ...]
     session_lines: tuple[Line, ...] = field(default=(), compare=False, repr=False)
+    barred: str = field(default="", compare=False, repr=False)
+
+    def barred_for(self, reason: str) -> MediaDescription:
+        """The same section, not to be used."""
+        return replace(self, barred=reason)
 
     @cached_property
     def _words(self) -> tuple[str, ...]:
@@ -311,10 +320,19 @@ class MediaDescription:
             return int(word)
         return min(self.port + 1, 65535)
 
+    @property
+    def is_rtp(self) -> bool:
+        """Whether its transport is RTP, or SRTP with keys in the description (RFC 4568)."""
+        if self.protocol in SECURE_RTP:
+            return self.attribute("crypto") is not None
+        return self.protocol in PLAIN_RTP
+
     @cached_property
     def is_usable_audio(self) -> bool:
-        """Whether Sidestream can carry this section: unicast audio over plain RTP, not refused."""
-        return self.kind == "audio" and self.port > 0 and self.protocol in PLAIN_RTP and self._is_reachable
+        """Whether Sidestream may carry this section: unicast RTP or SRTP audio, not refused or barred."""
+        return (
+            self.kind == "audio" and self.port > 0 and self.is_rtp and not self.barred and self._is_reachable
+        )
 
     @property
     def _is_reachable(self) -> bool:
@@ -335,7 +353,7 @@ class SessionDescription:
     media: tuple[MediaDescription, ...] = ()
 
     def __post_init__(self) -> None:
-        inherited = tuple(MediaDescription(media.lines, self.lines) for media in self.media)
+        inherited = tuple(MediaDescription(media.lines, self.lines, media.barred) for media in self.media)
         object.__setattr__(self, "media", inherited)
 
     @cached_property

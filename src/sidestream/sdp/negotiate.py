@@ -3,7 +3,7 @@
 A call has two legs and each leg its own offer/answer exchange. What one side offers is offered on to the
 other with our addresses (`relay_offer`); what that side answers is answered back in the words of the first
 offer (`relay_answer`). One audio stream is carried. Keys, candidates and multiplexing are between us and each
-peer, so they are never passed on; everything else about the audio is.
+peer, so they are never passed on; everything else about the audio is. Our own keys are arguments (RFC 4568).
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from itertools import chain
 from typing import Final, Literal
 
 from sidestream.sdp.codecs import NESTING, OFFERABLE, WIDE_EVENTS, Codec, matching
+from sidestream.sdp.crypto import CryptoLine, agreed_keys, attributes_of
 from sidestream.sdp.errors import NegotiationError, WarningCode
 from sidestream.sdp.model import (
-    PLAIN_RTP,
+    SECURE_RTP,
     Attribute,
     Connection,
     Direction,
@@ -101,7 +102,11 @@ class NegotiatedCodec:
 
 
 def relay_offer(
-    offer: SessionDescription, local: MediaAddress, allowed: Sequence[str], origin: Origin
+    offer: SessionDescription,
+    local: MediaAddress,
+    allowed: Sequence[str],
+    origin: Origin,
+    crypto: Sequence[CryptoLine] = (),
 ) -> SessionDescription:
     """Make the offer for the other leg.
 
@@ -110,6 +115,7 @@ def relay_offer(
         local: our addresses on the leg that is offered to.
         allowed: names of the codecs that leg's trunk may use, in any case; their order doesn't matter.
         origin: our `o=` line on that leg.
+        crypto: our keys, one of which is to be chosen; with none, plain RTP is offered.
 
     Returns:
         An offer with one section: the first usable audio, its codecs cut to `allowed` in the order of the
@@ -117,11 +123,12 @@ def relay_offer(
         becomes `sendonly`.
 
     Raises:
-        NegotiationError: no usable audio (SRTP among that), or no codec remains.
+        NegotiationError: no usable audio, or no codec remains.
     """
     audio = usable_audio(offer)
     codecs = cut_codecs(audio.codecs, allowed)
-    section = _section(audio, codecs, local, direction=audio.direction, protocol="RTP/AVP")
+    protocol = "RTP/SAVP" if crypto else "RTP/AVP"
+    section = _section(audio, codecs, local, direction=audio.direction, protocol=protocol, crypto=crypto)
     return _session(offer, origin, local, [section])
 
 
@@ -131,6 +138,8 @@ def relay_answer(
     answer: SessionDescription,
     local: MediaAddress,
     origin: Origin,
+    *,
+    crypto: CryptoLine | None = None,
 ) -> SessionDescription:
     """Make the answer for the side that offered first.
 
@@ -140,6 +149,7 @@ def relay_answer(
         answer: the other side's answer to `relayed_offer`.
         local: our addresses on the leg that is answered.
         origin: our `o=` line on that leg.
+        crypto: our key in answer to one of that side's; None where the offer is answered without SRTP.
 
     Returns:
         An answer with the sections of `original_offer` in number and order, refused but for its first usable
@@ -147,7 +157,7 @@ def relay_answer(
         numbers.
 
     Raises:
-        NegotiationError: the answer fits the offer in no codec, or has no place for it.
+        NegotiationError: the answer fits the offer in no codec or key, or has no place for it.
     """
     audio = usable_audio(original_offer)
     index = relayed_offer.audio_index
@@ -156,14 +166,18 @@ def relay_answer(
     answered = answer.media[index]
     if answered.port == 0:
         return _session(answer, origin, local, [refused(media) for media in original_offer.media])
-    if not answered.is_usable_audio:
+    offered = relayed_offer.media[index].protocol
+    as_offered = (answered.protocol in SECURE_RTP) is (offered in SECURE_RTP)
+    if not answered.is_usable_audio or not as_offered:
         raise NegotiationError(
-            f"the offer of RTP/AVP audio was answered with {answered.kind} over {answered.protocol}",
+            f"the offer of {offered} audio was answered with {answered.kind} over {answered.protocol}",
             warning=WarningCode.INCOMPATIBLE_TRANSPORT_PROTOCOL,
         )
+    agreed_keys(relayed_offer.media[index], answered, we_answered=False)
     codecs = _in_offerers_numbers(audio.codecs, relayed_offer.media[index].codecs, answered.codecs)
     direction = answered.direction.within(audio.direction)
-    section = _section(answered, codecs, local, direction=direction, protocol=audio.protocol)
+    keys = [crypto] if crypto else []
+    section = _section(answered, codecs, local, direction=direction, protocol=audio.protocol, crypto=keys)
     sections = [section if media is audio else refused(media) for media in original_offer.media]
     return _session(answer, origin, local, sections)
 
@@ -260,11 +274,14 @@ def usable_audio(offer: SessionDescription) -> MediaDescription:
     audio = [media for media in offer.media if media.kind == "audio" and media.port > 0]
     if not audio:
         raise NegotiationError("no audio is offered", warning=WarningCode.MEDIA_TYPE_NOT_AVAILABLE)
-    if all(media.protocol not in PLAIN_RTP for media in audio):
+    reason = next((media.barred for media in audio if media.barred), "")
+    if reason:
+        raise NegotiationError(reason, warning=WarningCode.INCOMPATIBLE_TRANSPORT_PROTOCOL)
+    if not any(media.is_rtp for media in audio):
         raise NegotiationError(
-            f"audio is offered over {audio[0].protocol}, which this version doesn't support",
+            f"audio is offered over {audio[0].protocol} without keys in the description",
             warning=WarningCode.INCOMPATIBLE_TRANSPORT_PROTOCOL,
-            hint="Offer plain RTP (RTP/AVP) on this trunk.",
+            hint="Offer RTP/AVP, or RTP/SAVP with keys in the description, on this trunk.",
         )
     raise NegotiationError(
         "audio is offered to a multicast group or in layers", warning=WarningCode.MULTICAST_NOT_AVAILABLE
@@ -328,6 +345,7 @@ def _section(
     *,
     direction: Direction,
     protocol: str,
+    crypto: Sequence[CryptoLine] = (),
 ) -> MediaDescription:
     """Write an audio section of ours with what `source` says beside codecs, address and direction."""
     formats = [str(codec.payload_type) for codec in codecs]
@@ -337,6 +355,7 @@ def _section(
         attributes.append(Attribute("rtpmap", codec.rtpmap))
         if codec.fmtp is not None:
             attributes.append(Attribute("fmtp", f"{codec.payload_type} {codec.fmtp}"))
+    attributes += attributes_of(crypto)
     attributes += _passed_on(source.attributes)
     if local.rtcp_port != local.rtp_port + 1:
         attributes.append(Attribute("rtcp", str(local.rtcp_port)))

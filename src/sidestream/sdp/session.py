@@ -14,6 +14,7 @@ from typing import Final
 from sidestream.errors import StateError
 from sidestream.sdp.codecs import CodecKey
 from sidestream.sdp.continuity import continue_numbers, continue_sections, continue_version, remember_numbers
+from sidestream.sdp.crypto import SrtpKeys, agreed_keys
 from sidestream.sdp.errors import GlareError, OfferOverlapError
 from sidestream.sdp.model import SessionDescription
 from sidestream.sdp.negotiate import NegotiatedCodec, leg_codecs
@@ -188,6 +189,18 @@ class OfferAnswer:
         if local is None or remote is None:
             return []
         return leg_codecs(local, remote, answerer="local" if self.we_answered else "remote")
+
+    def keys(self) -> SrtpKeys | None:
+        """The SRTP keys of this leg; None where its media is plain.
+
+        Raises:
+            NegotiationError: the descriptions agree on none, although SRTP was offered.
+        """
+        local = self.local.audio if self.local else None
+        remote = self.remote.audio if self.remote else None
+        if local is None or remote is None:
+            return None
+        return agreed_keys(local, remote, we_answered=self.we_answered)
 
     def _agree(self, local: SessionDescription, remote: SessionDescription, *, we_answered: bool) -> None:
         self._agreed = (local, remote, we_answered)

@@ -1,3 +1,5 @@
+from base64 import b64encode
+
 from sidestream.call.commands import UpdateLegMedia
 from sidestream.call.side import Side
 from sidestream.gateway.engine_messages import (
@@ -9,10 +11,12 @@ from sidestream.gateway.engine_messages import (
     RecordingStreamTarget,
     RecordingTarget,
     RemoteAddress,
+    SrtpPair,
     StreamSpec,
 )
 from sidestream.gateway.media import Media, read_metrics
 from sidestream.observe import metrics
+from sidestream.sdp.crypto import CryptoSuite, KeyMaterial, SrtpKeys
 from sidestream.sdp.negotiate import MediaAddress, NegotiatedCodec
 from unit.gateway.fake_engine import FakeEngine
 
@@ -73,8 +77,31 @@ def test_a_leg_is_told_as_it_was_agreed() -> None:
         "codecs": [{"name": "PCMA", "clockRate": 8000, "channels": 1, "localPt": 8, "remotePt": 98}],
         "ptimeMs": 30,
         "held": True,
+        "srtp": None,
     }
     assert second["remote"] is None
+
+
+def test_a_leg_is_told_its_keys_and_no_key_is_ever_shown() -> None:
+    fake = FakeEngine()
+    media = Media(fake.engine)
+    ours = KeyMaterial(CryptoSuite.AEAD_AES_128_GCM, b"\x01" * 28)
+    theirs = KeyMaterial(CryptoSuite.AES_CM_128_HMAC_SHA1_80, b"\x02" * 30, 2**31)
+    update = UpdateLegMedia(Side.A, None, (), 20, False, SrtpKeys(ours, theirs))
+    media.set_leg(media.open_call(), update)
+    (spec,) = fake.all_of("set_leg")
+    assert spec["srtp"] == {
+        "send": {"suite": "AEAD_AES_128_GCM", "keySalt": b64encode(b"\x01" * 28).decode(), "lifetime": None},
+        "receive": {
+            "suite": "AES_CM_128_HMAC_SHA1_80",
+            "keySalt": b64encode(b"\x02" * 30).decode(),
+            "lifetime": 2**31,
+        },
+    }
+    shown = repr(update) + repr(SrtpPair.of(update.srtp))
+    for material in (ours, theirs):
+        assert b64encode(material.key_salt).decode() not in shown
+        assert repr(material.key_salt) not in shown
 
 
 def test_a_recording_is_ordered_and_told_until_its_end() -> None:
