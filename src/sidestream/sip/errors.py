@@ -3,7 +3,8 @@
 SipError
 ├── ParseError        what the network sent is not acceptable SIP; carries the status to answer with
 ├── IllegalMoveError  a state machine was given an input its table does not list: a bug on our side
-└── NotRoutableError  a message we made cannot be sent (no hop, no dialog target): a bug on our side
+├── NotRoutableError  a message we made cannot be sent (no hop, no dialog target): a bug on our side
+└── NoTargetError     a URI leads to nothing that can be sent to (RFC 3263)
 """
 
 from __future__ import annotations
@@ -40,3 +41,7 @@ class IllegalMoveError(SipError):
 
 class NotRoutableError(SipError):
     """A message cannot be sent because nothing says where to."""
+
+
+class NoTargetError(SipError):
+    """A URI leads to nothing that we can send to: its transport, its name or its addresses do not serve."""
