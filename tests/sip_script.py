@@ -16,6 +16,8 @@ PEER = Source("udp", "192.0.2.9", 5090, flow=1)
 PEER_TCP = Source("tcp", "192.0.2.9", 49152, flow=7)
 TO_PEER = Hop("udp", "192.0.2.9", 5090)
 TO_PEER_TCP = Hop("tcp", "192.0.2.9", 5090)
+NEVER = 3600.0
+"""Patience with silent hops in tests that are not about it."""
 SDP = b"v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
 
 
@@ -41,7 +43,7 @@ class Bench:
     ) -> None:
         numbers = count(1)
         self.layer = TransactionLayer(
-            profile=profile or TimerProfile(),
+            profile=profile or TimerProfile(patience=NEVER),
             local=OneAddress(),
             branch=lambda: f"z9hG4bKours{next(numbers)}",
             allowed_methods=methods,

@@ -16,8 +16,10 @@ from sidestream.sip.events import (
 from sidestream.sip.hop import Hop
 from sidestream.sip.message import Request
 from sidestream.sip.parser import parse_message
+from sidestream.sip.timers import TimerProfile
 from sip_script import PEER, PEER_TCP, TO_PEER, TO_PEER_TCP, Bench, ack, cancel, outbound, reply, request
 
+ELSEWHERE = Hop("udp", "192.0.2.10", 5060)
 METHODS = ["INVITE", "OPTIONS", "BYE"]
 STATUSES = [100, 180, 200, 302, 404, 487, 503, 600]
 AFTER_ALL_TIME = 200.0
@@ -29,7 +31,7 @@ class World:
     """One layer, its user, and the peer; each action picks among what there is."""
 
     streams: bool = True
-    bench: Bench = field(default_factory=Bench)
+    bench: Bench = field(default_factory=lambda: Bench(profile=TimerProfile()))
     keys: list[ClientKey] = field(default_factory=list)
     sent: list[Request] = field(default_factory=list)
     got: list[Request] = field(default_factory=list)
@@ -55,7 +57,8 @@ class World:
 
     def send(self, pick: int, status: int) -> None:
         """Our user sends a request."""
-        hops = [[TO_PEER], [TO_PEER_TCP], [TO_PEER_TCP, TO_PEER]][pick % 3]
+        routes = [[TO_PEER], [TO_PEER_TCP], [TO_PEER_TCP, TO_PEER], [TO_PEER, ELSEWHERE, TO_PEER_TCP]]
+        hops = routes[pick % 4]
         self.keys.append(self.bench.layer.send_request(outbound(METHODS[status % 3]), hops, self.bench.now))
 
     def request(self, pick: int, status: int) -> None:

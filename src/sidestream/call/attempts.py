@@ -97,6 +97,18 @@ def unreached(ctx: CallContext, attempt: Attempt, slug: Slug) -> None:
         end(ctx, slug)
 
 
+def silent(ctx: CallContext, attempt: Attempt) -> None:
+    """A peer has not answered at all: it is given up where another one is left, long before timer B.
+
+    The last peer keeps the time that RFC 3261 17.1.1.2 gives it.
+    """
+    another = len(ctx.attempts) < len(ctx.setup.peers)
+    if attempt is not ctx.attempt or attempt.given_up or ctx.state is not CallState.CALLING or not another:
+        return
+    cancel_attempt(ctx, attempt, RULES[Slug.PEER_TIMEOUT].reason, "no response", 408)
+    _try_another(ctx, 408)
+
+
 def rang_too_long(ctx: CallContext) -> None:
     """The RING timer fired: the peer that rings is given up, one that never rang makes room for the next."""
     attempt = ctx.attempt

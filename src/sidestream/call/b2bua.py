@@ -29,7 +29,7 @@ from sidestream.call.answering import (
     not_acknowledged,
     response_lost,
 )
-from sidestream.call.attempts import begin, rang_too_long, refused, unreached
+from sidestream.call.attempts import begin, rang_too_long, refused, silent, unreached
 from sidestream.call.commands import Command
 from sidestream.call.context import CallContext
 from sidestream.call.crossed import crossing_answered, crossing_lost
@@ -44,6 +44,7 @@ from sidestream.call.events import (
     MediaTimedOut,
     RecordingRefused,
     RequestArrived,
+    RequestSilent,
     RequestTimedOut,
     RequestTransportFailed,
     ResponseArrived,
@@ -186,6 +187,10 @@ def _dispatch(ctx: CallContext, event: CallEvent) -> None:  # noqa: C901, PLR091
             not_acknowledged(ctx, event)
         case ResponseTransportFailed():
             response_lost(ctx, event)
+        case RequestSilent(number):
+            pending = ctx.pending.get(number)
+            if isinstance(pending, Attempt):
+                silent(ctx, pending)
         case RequestTimedOut(number):
             _lost(ctx, number, Slug.PEER_TIMEOUT)
         case RequestTransportFailed(number):

@@ -85,6 +85,13 @@ class ResponseArrived:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestSilent:
+    """An INVITE has had no response at all for a while; it goes on until it times out."""
+
+    request_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class RequestTimedOut:
     """No final response came within the transaction's time."""
 
@@ -145,6 +152,7 @@ CallEvent = (
     | AnswerNotAcknowledged
     | ResponseTransportFailed
     | ResponseArrived
+    | RequestSilent
     | RequestTimedOut
     | RequestTransportFailed
     | TimerFired

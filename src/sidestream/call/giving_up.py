@@ -12,7 +12,9 @@ def give_up(ctx: CallContext, attempt: Attempt, status: int, detail: str) -> Non
     ctx.report(PeerGivenUp(ctx.at, attempt.number, attempt.peer.uri, status, detail))
 
 
-def cancel_attempt(ctx: CallContext, attempt: Attempt, reason: str | None, detail: str) -> None:
+def cancel_attempt(
+    ctx: CallContext, attempt: Attempt, reason: str | None, detail: str, status: int = 487
+) -> None:
     """Cancel the INVITE to a peer (RFC 3261 9.1); its answer is still awaited, and taken leave of.
 
     Args:
@@ -20,7 +22,8 @@ def cancel_attempt(ctx: CallContext, attempt: Attempt, reason: str | None, detai
         attempt: The peer's.
         reason: `Reason` header value of the CANCEL.
         detail: Why, for the record.
+        status: What it comes to: 487 where the call no longer wants the peer, 408 where the peer was silent.
     """
     attempt.given_up = True
     ctx.order(CancelRequest(attempt.request_id, reason))
-    give_up(ctx, attempt, 487, detail)
+    give_up(ctx, attempt, status, detail)

@@ -18,6 +18,7 @@ from sidestream.config.uris import UriError, check_endpoint, parse_peer, split_l
 from sidestream.config.values import (
     Address,
     ApiListener,
+    Nameserver,
     Network,
     PeerUri,
     PortRange,
@@ -327,6 +328,24 @@ class ApiUrl:
         if scheme != "http":
             raise UnfitError(f"{scheme!r} is no scheme for it", hint=f"Write {self.about}")
         return ApiListener(host, port or 80)
+
+
+@dataclass(frozen=True, slots=True)
+class DnsServer:
+    """A DNS server."""
+
+    about: str = "the IP address of a DNS server, and its port unless it is 53, such as 192.0.2.53"
+
+    def read(self, node: Node, around: Surroundings) -> Nameserver:
+        """Read the server."""
+        del around
+        text = text_of(node, self.about)
+        place = f"[{text}]" if text.count(":") > 1 and "[" not in text else text
+        try:
+            _, host, port = split_listener(f"dns://{place}")
+        except UriError:
+            raise UnfitError(f"{shortened(text)} is no DNS server", hint=f"Write {self.about}") from None
+        return Nameserver(host, port or 53)
 
 
 @dataclass(frozen=True, slots=True)

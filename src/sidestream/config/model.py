@@ -36,6 +36,7 @@ from sidestream.config.kinds import (
     Whole,
 )
 from sidestream.config.shapes import Key, ListOf, MapOf
+from sidestream.config.signalling import Dns
 from sidestream.config.templates import Template
 from sidestream.config.values import (
     Address,
@@ -60,6 +61,7 @@ from sidestream.config.values import (
     VoiceServiceKind,
 )
 
+_DNS: Final = Dns()
 _MEDIA_PORTS: Final = PortRange(20000, 29999)
 _NAME: Final = Text("a name of 1 to 64 characters of A-Z a-z 0-9 . _ -", r"[A-Za-z0-9._-]{1,64}")
 _CODEC: Final = Text("a codec such as PCMU", r"[A-Za-z0-9._-]{1,32}")
@@ -130,6 +132,11 @@ class Node:
     """Certificates for SIP over TLS. Not available in this version."""
     limits: Limits = Limits()
     """What the gateway takes at most."""
+    dns: Dns = _DNS
+    """How the names of SIP peers are looked up."""
+    response_timeout: Annotated[Seconds, Duration("500ms", "32s")] = 5
+    """How long a SIP address may be silent before the next one of the peer, or the next peer, is tried. The
+    last one has the 32 s of RFC 3261."""
     drain_timeout: Annotated[Seconds, Duration("0s", "24h")] = 30
     """How long calls may go on after SIGTERM."""
     media_timeout: Annotated[Seconds | None, Duration("1s", "24h", "off")] = 300

@@ -7,6 +7,7 @@ from typing import Final
 
 from sidestream.config.model import Node
 from sidestream.config.problems import Finding
+from sidestream.config.signalling import Dns
 from sidestream.config.values import Address, SipListener
 
 LATER: Final = "is not available in this version"
@@ -62,6 +63,13 @@ def media_ports_are_free(node: Node) -> Iterator[Finding]:
         if inside and _same_host(listener.host, node.media.address):
             message = f"port {listener.port} lies within the media ports {node.media.ports}"
             yield Finding(("sip", index), message, "Choose a port outside of them")
+
+
+def dns_times_fit(dns: Dns) -> Iterator[Finding]:
+    """The shortest time of an answer is no longer than the longest."""
+    if dns.ttl_min > dns.ttl_max:
+        message = f"ttl_min of {dns.ttl_min:g} s is more than ttl_max of {dns.ttl_max:g} s"
+        yield Finding(("ttl_min",), message, "Write a time up to ttl_max")
 
 
 PAIRS_PER_CALL: Final = 2

@@ -28,6 +28,7 @@ from sidestream.config.model import (
 )
 from sidestream.config.problems import Finding, KeyPath
 from sidestream.config.shapes import shapes_of
+from sidestream.config.signalling import Dns
 
 __all__ = [
     "ADVICE",
@@ -64,6 +65,7 @@ RULES: Final = (
     Rule(Node, ("media", "limits"), node_rules.media_ports_carry_a_call),
     Rule(Node, ("sip", "media", "advertise"), node_rules.addresses_can_be_told),
     Rule(Node, ("media", "advertise"), node_rules.addresses_are_of_one_family),
+    Rule(Dns, ("ttl_min", "ttl_max"), node_rules.dns_times_fit),
     Rule(Peer, ("uri",), service_rules.peers_are_available),
     Rule(Trunk, ("auth",), service_rules.digest_is_available),
     Rule(Trunk, ("options_ping",), service_rules.pings_are_available),

@@ -90,6 +90,17 @@ class ApiListener:
 
 
 @dataclass(frozen=True, slots=True)
+class Nameserver:
+    """A DNS server."""
+
+    host: Address
+    port: int
+
+    def __str__(self) -> str:
+        return host_port(str(self.host), self.port)
+
+
+@dataclass(frozen=True, slots=True)
 class PeerUri:
     """The SIP URI of a peer.
 

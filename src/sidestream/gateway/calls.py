@@ -16,6 +16,7 @@ from sidestream.call.events import (
     HangUp,
     HangUpBy,
     RequestArrived,
+    RequestSilent,
     RequestTimedOut,
     RequestTransportFailed,
     ResponseArrived,
@@ -52,6 +53,7 @@ from sidestream.sip.events import (
     AckTimedOut,
     CancelReceived,
     ClientKey,
+    ClientSilent,
     ClientTimedOut,
     ClientTransportFailed,
     RequestReceived,
@@ -147,6 +149,9 @@ class Calls:
                 self._bring(self._servers.get(key), CancelArrived(key, request))
             case ResponseReceived():
                 self._on_response(event)
+            case ClientSilent(key=key):
+                runner, number = self._client(key)
+                self._bring(runner, RequestSilent(number))
             case ClientTimedOut(key=key):
                 runner, number = self._client(key)
                 self._bring(runner, RequestTimedOut(number))

@@ -31,6 +31,7 @@ from sidestream.sip.events import (
     AckTimedOut,
     CancelReceived,
     ClientKey,
+    ClientSilent,
     ClientTimedOut,
     ClientTransportFailed,
     RequestReceived,
@@ -282,6 +283,8 @@ class Recordings:
                 return key in self._servers  # whatever it cancels has its answer already
             case AckTimedOut(key=key) | ServerTransportFailed(key=key):
                 return self._on_server(event, key)
+            case ClientSilent(key=key):
+                return key in self._clients  # a recording has its own patience
             case _:
                 return self._on_client(event)
 

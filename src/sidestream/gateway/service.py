@@ -22,6 +22,7 @@ from sidestream.call.routing import PeerAddress
 from sidestream.call.setup import ALLOWED_METHODS, ServerIdentity
 from sidestream.config.model import Configuration
 from sidestream.config.problems import Problem
+from sidestream.config.signalling import Dns
 from sidestream.config.values import milliseconds
 from sidestream.errors import Fault, SidestreamError
 from sidestream.gateway import media as media_module
@@ -29,6 +30,7 @@ from sidestream.gateway.admission import Admission, TrunkKey
 from sidestream.gateway.call_runner import CallTools
 from sidestream.gateway.calls import Calls, CallsParts
 from sidestream.gateway.clock import SYSTEM_CLOCK
+from sidestream.gateway.dns_cache import CacheLimits
 from sidestream.gateway.drain import drain
 from sidestream.gateway.engine_messages import EngineSpec, encode
 from sidestream.gateway.journal import Journal
@@ -37,7 +39,7 @@ from sidestream.gateway.names import Names
 from sidestream.gateway.ops import OpsApplication, OpsServer
 from sidestream.gateway.recording_plan import choose_recordings
 from sidestream.gateway.recordings import BODIES, OPTION_TAGS, Recordings, RecordingsParts
-from sidestream.gateway.sip_options import ListenAddress, StackOptions
+from sidestream.gateway.sip_options import DnsOptions, ListenAddress, StackOptions
 from sidestream.gateway.sip_stack import SipStack
 from sidestream.gateway.stream_runner import StreamTools
 from sidestream.gateway.tasks import TaskOwner
@@ -45,6 +47,7 @@ from sidestream.observe import logging, metrics
 from sidestream.observe.logging import logger
 from sidestream.observe.metrics import Metric, Metrics, Reading
 from sidestream.sip.events import SipEvent
+from sidestream.sip.timers import TimerProfile
 
 JOURNAL_DIRECTORY: Final = "journal"
 """Below the directory of the database."""
@@ -158,6 +161,8 @@ class Gateway:
             allowed_methods=ALLOWED_METHODS,
             supported=OPTION_TAGS,
             bodies=BODIES,
+            profile=TimerProfile(patience=node.response_timeout),
+            dns=_dns_options(node.dns),
             advertise=str(node.advertise) if node.advertise else None,
         )
         listeners = [ListenAddress(one.transport, str(one.host), one.port) for one in node.sip]
@@ -375,9 +380,16 @@ def _read_sip(stack: SipStack) -> dict[Metric, Reading]:
         metrics.SIP_UNREACHABLE: counts.unreachable,
         metrics.SIP_DROPPED: counts.dropped,
         metrics.SIP_HANDLER_FAILURES: counts.handler_failures,
+        metrics.DNS_QUERIES: {tuple(key): number for key, number in counts.dns.queries.items()},
+        metrics.DNS_STALE: counts.dns.stale,
         metrics.SIP_CONNECTIONS: {(transport,): number for transport, number in counts.connections.items()},
         metrics.SIP_CONNECTIONS_CLOSED: {(reason.value,): number for reason, number in counts.closed.items()},
     }
+
+
+def _dns_options(dns: Dns) -> DnsOptions:
+    limits = CacheLimits(deadline=dns.timeout, ttl_min=dns.ttl_min, ttl_max=dns.ttl_max, stale=dns.stale)
+    return DnsOptions(servers=tuple((str(one.host), one.port) for one in dns.servers), limits=limits)
 
 
 def _place(bound: ListenAddress) -> str:

@@ -7,8 +7,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 from sidestream.gateway.clock import SYSTEM_CLOCK, Clock
+from sidestream.gateway.dns_cache import CacheLimits, DnsCounts
+from sidestream.gateway.dns_client import DnsServer
+from sidestream.gateway.hosts_file import HOSTS
 from sidestream.sip.admission import BODIES
 from sidestream.sip.hop import Transport
 from sidestream.sip.parser import MAX_MESSAGE
@@ -71,6 +75,21 @@ class StreamLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DnsOptions:
+    """Whom names are asked of.
+
+    Attributes:
+        servers: address and port of DNS servers; none: the system's.
+        hosts: the file of the machine's own names.
+        limits: bounds of the cache.
+    """
+
+    servers: tuple[DnsServer, ...] = ()
+    hosts: Path = HOSTS
+    limits: CacheLimits = field(default_factory=CacheLimits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StackOptions:
     """How a stack behaves.
 
@@ -84,6 +103,7 @@ class StackOptions:
         max_transactions: server transactions before new calls get 503.
         udp_buffer_bytes: wanted size of each socket buffer; the system may give less.
         streams: bounds of TCP and TLS.
+        dns: whom names are asked of.
         clock: where the time comes from.
         tls_server: for `tls` listeners, which cannot be opened without.
         tls_client: for outgoing `tls` connections, which fail without.
@@ -97,6 +117,7 @@ class StackOptions:
     max_transactions: int = MAX_TRANSACTIONS
     udp_buffer_bytes: int = 4 * 1024 * 1024
     streams: StreamLimits = field(default_factory=StreamLimits)
+    dns: DnsOptions = field(default_factory=DnsOptions)
     clock: Clock = SYSTEM_CLOCK
     tls_server: ssl.SSLContext | None = None
     tls_client: ssl.SSLContext | None = None
@@ -135,6 +156,7 @@ class StackCounts:
         accepted: connections that peers opened, by transport.
         opened: connections that we opened, by transport.
         closed: ended connections, by reason.
+        dns: questions to the DNS.
     """
 
     layer: LayerCounts = field(default_factory=LayerCounts)
@@ -147,3 +169,4 @@ class StackCounts:
     accepted: Counter[Transport] = field(default_factory=Counter)
     opened: Counter[Transport] = field(default_factory=Counter)
     closed: Counter[CloseReason] = field(default_factory=Counter)
+    dns: DnsCounts = field(default_factory=DnsCounts)

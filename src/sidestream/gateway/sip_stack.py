@@ -11,14 +11,19 @@ from dataclasses import replace
 
 import structlog
 
+from sidestream.gateway.dns_cache import DnsCache
+from sidestream.gateway.dns_client import DnsClient
+from sidestream.gateway.hosts_file import HostsFile
 from sidestream.gateway.ids import new_token
-from sidestream.gateway.resolve import ResolveError, Resolver
+from sidestream.gateway.resolve import ResolveError, Resolver, families_of
 from sidestream.gateway.sip_addresses import OwnAddresses
 from sidestream.gateway.sip_connections import Connections
 from sidestream.gateway.sip_options import ListenAddress, StackCounts, StackOptions
 from sidestream.gateway.sip_pump import Pump
-from sidestream.gateway.sip_sockets import ListenError, family_of, listen_tcp, listen_udp
+from sidestream.gateway.sip_sockets import ListenError, family_of, listen_tcp, listen_udp, outgoing_tcp
 from sidestream.gateway.sip_udp import UdpListener
+from sidestream.gateway.tcp_knowledge import TcpKnowledge
+from sidestream.sip.client_side import LARGEST_DATAGRAM
 from sidestream.sip.events import ClientKey, ServerKey, SipEvent
 from sidestream.sip.headers import MAGIC_COOKIE
 from sidestream.sip.hop import Hop, Outgoing
@@ -28,6 +33,7 @@ from sidestream.sip.transactions import TransactionLayer
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 _DRAIN_STEP_S = 0.005
+_RESPONSE = b"SIP/2.0 "
 
 
 def new_branch() -> str:
@@ -84,10 +90,17 @@ class SipStack:
             source_host=own.source_host,
             tls=options.tls_client,
         )
+        hosts = HostsFile(options.dns.hosts, options.clock.monotonic)
+        limits = options.dns.limits
+        client = DnsClient(hosts, servers=options.dns.servers, deadline=limits.deadline)
+        cache = self._dns = DnsCache(client, limits, options.clock)
+        self.counts.dns = cache.counts
+        self._tcp = TcpKnowledge(self._try_tcp, options.streams.connect_timeout, options.clock)
         self._resolver = Resolver(
-            families={family for one in self.bound if (family := family_of(one.host)) is not None},
-            with_tcp="tcp" in self.contacts,
-            clock=options.clock,
+            cache,
+            families=families_of([one.host for one in self.bound]),
+            listened={one.transport for one in self.bound},
+            tcp=self._tcp,
         )
         self._udp = {
             flow: UdpListener(sock, address, flow, self._pump, self.counts)
@@ -217,6 +230,7 @@ class SipStack:
             server.close()
         await self.drain(drain)
         self._pump.close()
+        await self._tcp.close()
         await self._resolver.close()
         await self._connections.close()
         for listener in self._udp.values():
@@ -247,8 +261,18 @@ class SipStack:
             listener = None if address is None else self._udp_by_address[address]
         if listener is None:
             self._pump.transport_failed(Hop("udp", hop.host, hop.port))
-        else:
-            listener.send(outgoing.data, hop.host, hop.port)
+            return
+        listener.send(outgoing.data, hop.host, hop.port)
+        if len(outgoing.data) > LARGEST_DATAGRAM and not outgoing.data.startswith(_RESPONSE):
+            self._tcp.wanted(hop.host, hop.port)
+
+    async def _try_tcp(self, host: str, port: int) -> None:
+        """Open a connection and close it again."""
+        family = family_of(host)
+        if family is None or "tcp" not in self.contacts:
+            raise OSError(f"no TCP to {host}")
+        with contextlib.closing(outgoing_tcp(family, self._own.source_host("tcp", host))) as sock:
+            await asyncio.get_running_loop().sock_connect(sock, (host, port))
 
     def _without_refused(self, hops: tuple[Hop, ...]) -> tuple[Hop, ...]:
         if hops[0].transport != "udp":

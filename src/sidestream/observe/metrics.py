@@ -222,6 +222,16 @@ SIP_CONNECTIONS_CLOSED: Final = _live_counter(
     "sidestream_sip_connections_closed_total", "SIP connections that ended, by reason.", "reason"
 )
 
+DNS_QUERIES: Final = _live_counter(
+    "sidestream_dns_queries_total",
+    "Questions to the DNS, by type of record and outcome: `answered`, `denied` or `failed`.",
+    "type",
+    "outcome",
+)
+DNS_STALE: Final = _live_counter(
+    "sidestream_dns_stale_answers_total", "Times that a name served by an answer whose time was over."
+)
+
 MEDIA_PORTS_IN_USE: Final = _gauge("sidestream_media_ports_in_use", "UDP ports of open legs.")
 MEDIA_PORTS: Final = _gauge("sidestream_media_ports", "UDP ports of the configured range.")
 MEDIA_PACKETS: Final = _live_counter("sidestream_media_packets_total", "RTP packets.", "direction")

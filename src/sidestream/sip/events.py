@@ -49,6 +49,13 @@ class ResponseReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientSilent:
+    """No hop of an INVITE has responded at all for a while. It goes on until it times out."""
+
+    key: ClientKey
+
+
+@dataclass(frozen=True, slots=True)
 class ClientTimedOut:
     """No final response came in time: treat as 408 (RFC 3261 §8.1.3.1)."""
 
@@ -81,6 +88,7 @@ SipEvent = (
     | AckReceived
     | CancelReceived
     | ResponseReceived
+    | ClientSilent
     | ClientTimedOut
     | ClientTransportFailed
     | AckTimedOut

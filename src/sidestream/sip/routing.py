@@ -284,7 +284,6 @@ def _by_naptr(records: list[Naptr], usable: tuple[Transport, ...]) -> list[_Serv
         for record in records
         if record.flags.lower() == "s"
         and (transport := _NAPTR_SERVICES.get(record.service.lower())) in usable
-        and transport is not None
         and record.replacement not in {"", "."}
     ]
     fitting.sort(key=lambda one: one[:2])

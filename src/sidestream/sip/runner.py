@@ -35,6 +35,11 @@ class Transaction(ABC):
         self.interval = 0.0
         self.tickets: dict[Timer, int] = {}
 
+    @property
+    def impatient(self) -> bool:
+        """Whether silence is to be told before it counts as a timeout."""
+        return False
+
     @abstractmethod
     def perform(self, do: Do) -> None:
         """Do what a move orders."""
@@ -99,7 +104,7 @@ class Runner:
         delay = self._delay(transaction, timer)
         if delay == 0.0:
             return False
-        self._stop(transaction, timer)
+        self.stop(transaction, timer)
         if delay is not None:
             transaction.tickets[timer] = self._schedule.add(now + delay, (transaction, timer))
         return True
@@ -124,7 +129,7 @@ class Runner:
     def _carry_out(self, transaction: Transaction, move: Move, now: float) -> None:
         transaction.state = move.state
         for timer in move.stop:
-            self._stop(transaction, timer)
+            self.stop(transaction, timer)
         instant: Timer | None = None
         for timer in move.start:
             if not self.start(transaction, timer, now):
@@ -137,13 +142,16 @@ class Runner:
         elif instant is not None:
             self.apply(transaction, instant, now)
 
-    def _stop(self, transaction: Transaction, timer: Timer) -> None:
+    def stop(self, transaction: Transaction, timer: Timer) -> None:
+        """Stop a timer, where it runs."""
         ticket = transaction.tickets.pop(timer, None)
         if ticket is not None:
             self._schedule.cancel(ticket)
 
     def _delay(self, transaction: Transaction, timer: Timer) -> float | None:
-        """Seconds until a timer fires, None when the transport does without it."""
+        """Seconds until a timer fires, None when the transport or the transaction does without it."""
+        if timer is Timer.PATIENCE and not transaction.impatient:
+            return None
         if timer not in _RETRANSMISSIONS:
             return self._durations[transaction.hop.reliable][timer]
         if transaction.hop.reliable and timer is not Timer.RESEND_2XX:
@@ -179,4 +187,5 @@ def _durations(profile: TimerProfile, *, reliable: bool) -> dict[Timer, float]:
         Timer.ACK_WAIT: long,
         Timer.CANCEL_WAIT: long,
         Timer.ABANDONED: long,
+        Timer.PATIENCE: profile.patience,
     }

@@ -14,12 +14,14 @@ class TimerProfile:
         t2: longest retransmission interval of non-INVITE requests and INVITE responses.
         t4: longest time a message stays in the network.
         trying_after: when an unanswered INVITE gets its 100 (RFC 3261 §17.2.1: within 200 ms).
+        patience: how long a hop may be silent, from its first transmission, before another one is tried.
     """
 
     t1: float = 0.5
     t2: float = 4.0
     t4: float = 5.0
     trying_after: float = 0.2
+    patience: float = 5.0
 
     @property
     def timer_a(self) -> float:

@@ -47,7 +47,7 @@ class Input(Enum):
 
 
 class Timer(Enum):
-    """The timers of RFC 3261 §17 (table 4) and RFC 6026, and six that RFCs describe without a letter."""
+    """The timers of RFC 3261 §17 (table 4) and RFC 6026, and seven that RFCs describe without a letter."""
 
     __hash__ = object.__hash__
 
@@ -69,6 +69,7 @@ class Timer(Enum):
     ACK_WAIT = "64*T1 without ACK"  # §13.3.1.4
     CANCEL_WAIT = "64*T1 after CANCEL"  # §9.1
     ABANDONED = "64*T1 without answer"  # no peer waits longer than its timer F
+    PATIENCE = "no response yet"  # RFC 3263 §4.3 names no time; until timer B nobody would wait
 
 
 class Do(Enum):
@@ -81,6 +82,7 @@ class Do(Enum):
     TIMED_OUT = "inform TU: timeout"
     FAILED = "inform TU: transport failed"
     ACK_TIMED_OUT = "inform TU: no ACK"
+    SILENT = "try the next hop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,17 +134,19 @@ def _stay(state: State, *causes: Cause) -> dict[tuple[State, Cause], Move]:
 _S, _I, _T, _D = State, Input, Timer, Do
 
 _END = Move(_S.TERMINATED)
-_CLIENT_2XX = Move(_S.ACCEPTED, (_D.PASS,), (_T.M,), (_T.A, _T.B, _T.CANCEL_WAIT))
-_CLIENT_REFUSED = Move(_S.COMPLETED, (_D.SEND_ACK, _D.PASS), (_T.D,), (_T.A, _T.B, _T.CANCEL_WAIT))
+_CLIENT_WAITS = (_T.A, _T.B, _T.PATIENCE)
+_CLIENT_2XX = Move(_S.ACCEPTED, (_D.PASS,), (_T.M,), (*_CLIENT_WAITS, _T.CANCEL_WAIT))
+_CLIENT_REFUSED = Move(_S.COMPLETED, (_D.SEND_ACK, _D.PASS), (_T.D,), (*_CLIENT_WAITS, _T.CANCEL_WAIT))
 
 INVITE_CLIENT = Machine(
     # RFC 3261 §17.1.1, RFC 6026 §8.4
     "INVITE client transaction",
-    Move(_S.CALLING, (_D.SEND,), (_T.A, _T.B)),
+    Move(_S.CALLING, (_D.SEND,), (_T.A, _T.B, _T.PATIENCE)),
     {
         (_S.CALLING, _T.A): Move(_S.CALLING, (_D.SEND,), (_T.A,)),
+        (_S.CALLING, _T.PATIENCE): Move(_S.CALLING, (_D.SILENT,)),
         (_S.CALLING, _T.B): Move(_S.TERMINATED, (_D.TIMED_OUT,)),
-        (_S.CALLING, _I.RECEIVED_1XX): Move(_S.PROCEEDING, (_D.PASS,), (), (_T.A, _T.B)),
+        (_S.CALLING, _I.RECEIVED_1XX): Move(_S.PROCEEDING, (_D.PASS,), (), _CLIENT_WAITS),
         (_S.CALLING, _I.RECEIVED_2XX): _CLIENT_2XX,
         (_S.CALLING, _I.RECEIVED_FAILURE): _CLIENT_REFUSED,
         (_S.CALLING, _I.TRANSPORT_ERROR): Move(_S.TERMINATED, (_D.FAILED,)),
@@ -163,16 +167,17 @@ INVITE_CLIENT = Machine(
     },
 )
 
-_CLIENT_FINAL = Move(_S.COMPLETED, (_D.PASS,), (_T.K,), (_T.E, _T.F))
+_CLIENT_FINAL = Move(_S.COMPLETED, (_D.PASS,), (_T.K,), (_T.E, _T.F, _T.PATIENCE))
 
 NON_INVITE_CLIENT = Machine(
     # RFC 3261 §17.1.2
     "non-INVITE client transaction",
-    Move(_S.TRYING, (_D.SEND,), (_T.E, _T.F)),
+    Move(_S.TRYING, (_D.SEND,), (_T.E, _T.F, _T.PATIENCE)),
     {
         (_S.TRYING, _T.E): Move(_S.TRYING, (_D.SEND,), (_T.E,)),
+        (_S.TRYING, _T.PATIENCE): Move(_S.TRYING, (_D.SILENT,)),
         (_S.TRYING, _T.F): Move(_S.TERMINATED, (_D.TIMED_OUT,)),
-        (_S.TRYING, _I.RECEIVED_1XX): Move(_S.PROCEEDING, (_D.PASS,)),
+        (_S.TRYING, _I.RECEIVED_1XX): Move(_S.PROCEEDING, (_D.PASS,), (), (_T.PATIENCE,)),
         (_S.TRYING, _I.RECEIVED_2XX): _CLIENT_FINAL,
         (_S.TRYING, _I.RECEIVED_FAILURE): _CLIENT_FINAL,
         (_S.TRYING, _I.TRANSPORT_ERROR): Move(_S.TERMINATED, (_D.FAILED,)),

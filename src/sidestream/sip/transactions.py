@@ -104,8 +104,10 @@ class TransactionLayer:
     def send_request(self, request: Request, hops: Sequence[Hop], now: float) -> ClientKey:
         """Send a request (not ACK, not CANCEL) as a client transaction; its Via is added here.
 
-        The hops are tried in order as the transport fails; a stream hop goes first when the first is UDP and
-        the message has more than 1,300 bytes (RFC 3261 §18.1.1).
+        The hops are tried in order: the next one when the transport fails, when one is silent for
+        `TimerProfile.patience`, and when it answers 503 (RFC 3263 §4.3); those that failed lately come last.
+        A stream hop goes first when the first is UDP and the message has more than 1,300 bytes (RFC 3261
+        §18.1.1).
 
         Args:
             request: complete but for Via; it is not changed.
@@ -171,3 +173,4 @@ class TransactionLayer:
     def on_timer(self, now: float) -> None:
         """Fire the timers that are due."""
         self._runner.fire(now)
+        self._clients.go_on(now)

@@ -21,6 +21,7 @@ from sidestream.sip.events import (
     AckTimedOut,
     CancelReceived,
     ClientKey,
+    ClientSilent,
     ClientTimedOut,
     ClientTransportFailed,
     RequestReceived,
@@ -227,6 +228,8 @@ class Phone:
             case ClientTimedOut(key=key) | ClientTransportFailed(key=key):
                 if (call := self._by_client.get(key)) is not None:
                     call.take_failure(key, 408 if isinstance(event, ClientTimedOut) else 503)
+            case ClientSilent():
+                pass  # one destination only: it has its whole time
             case _:
                 self._take_from_server(event)
 

@@ -2,7 +2,7 @@ import pytest
 
 from call_script import CALLEE, OFFER, PEERS, CallBench, every, sdp, session
 from sidestream.call.commands import UpdateLegMedia
-from sidestream.call.events import RequestTransportFailed, TimerName
+from sidestream.call.events import RequestSilent, RequestTransportFailed, TimerName
 from sidestream.call.facts import CallRang, PeerGivenUp, PeerTried
 from sidestream.call.setup import CallLimits, PeerHop
 from sidestream.call.side import Side
@@ -250,3 +250,32 @@ def test_a_tel_uri_becomes_the_user_of_the_peers_uri() -> None:
     bench.start()
     assert bench.invited.request.uri == "sip:+493099@192.0.2.20:5060;transport=udp;user=phone"
     assert CALLEE.host in bench.invited.request.uri
+
+
+def test_a_peer_that_says_nothing_yet_makes_room_for_the_next_and_is_cancelled() -> None:
+    bench = CallBench(peers=3).start()
+    first = bench.invited
+    bench.apply(RequestSilent(first.request_id))
+    assert bench.invited is not first
+    assert bench.invited.next_hop.uri == PEERS[1].uri
+    assert [order.request_id for order in bench.cancels()] == [first.request_id]
+    (given_up,) = bench.facts(PeerGivenUp)
+    assert (given_up.status, given_up.detail) == (408, "no response")
+
+
+def test_the_last_peer_has_its_whole_time() -> None:
+    bench = CallBench(peers=3).start()
+    while len(bench.requests("INVITE", Side.B)) < len(PEERS):
+        bench.apply(RequestSilent(bench.invited.request_id))
+    cancelled = len(bench.cancels())
+    bench.apply(RequestSilent(bench.invited.request_id))
+    assert len(bench.cancels()) == cancelled
+    assert bench.b2bua.state is CallState.CALLING
+
+
+def test_a_peer_that_rings_is_not_silent() -> None:
+    bench = CallBench(peers=3).start()
+    bench.ring(180)
+    bench.apply(RequestSilent(bench.invited.request_id))
+    assert not bench.cancels()
+    assert bench.b2bua.state is CallState.RINGING

@@ -67,6 +67,8 @@ def test_values_are_read(kind: kinds.Kind, text: str, value: object) -> None:
         (kinds.ApiUrl(), "tcp://127.0.0.1:8080", "no scheme", "http://"),
         (kinds.Listener(), "sctp://127.0.0.1:5060", "no SIP transport", "udp, tcp and tls"),
         (kinds.Listener(), "udp://127.0.0.1:0", "0 is no port", "1 to 65535"),
+        (kinds.DnsServer(), "ns.example.com", "no DNS server", "192.0.2.53"),
+        (kinds.DnsServer(), "192.0.2.53:0", "no DNS server", "192.0.2.53"),
         (kinds.Database(), "mysql://x", "names no database", "sqlite:///"),
         (kinds.Database(), "sqlite:///", "names no database", "sqlite:///"),
         (kinds.TemplateText(), "{a: b}", "not a mapping", "quotes"),

@@ -1,40 +1,51 @@
-"""From URIs to hops, with an invented resolver and clock."""
+"""From URIs to hops: what is asked of the DNS, what is added, and what leads nowhere."""
 
 import asyncio
 import socket
+from collections.abc import Sequence
 
 import pytest
 
 from sidestream.gateway.clock import Clock
-from sidestream.gateway.resolve import ResolveError, Resolver, ResolverLimits
-from sidestream.sip.hop import Hop
+from sidestream.gateway.dns_cache import CacheLimits, DnsCache
+from sidestream.gateway.dns_client import DnsAnswer, DnsError
+from sidestream.gateway.resolve import ResolveError, Resolver, families_of
+from sidestream.gateway.tcp_knowledge import TcpKnowledge
+from sidestream.sip.hop import Hop, Transport
+from sidestream.sip.routing import Query, Record, Srv
 
 
 class Names:
-    """A resolver whose answers and clock the test sets."""
+    """A DNS whose answers and clock the test sets."""
 
-    def __init__(self, **answers: tuple[str, ...]) -> None:
-        self.answers = answers
-        self.asked: list[str] = []
+    def __init__(self, *answers: tuple[Query, Sequence[Record]]) -> None:
+        self.answers = dict(answers)
+        self.asked: list[Query] = []
         self.now = 100.0
-        self.gate: asyncio.Event | None = None
+        self.down = False
+        self.clock = Clock(monotonic=lambda: self.now)
+        self.tcp = TcpKnowledge(self.connect, 1.0, self.clock)
 
-    async def lookup(self, name: str) -> tuple[str, ...]:
-        self.asked.append(name)
-        if self.gate is not None:
-            await self.gate.wait()
-        if name not in self.answers:
-            raise OSError("no such name")
-        return self.answers[name]
+    async def ask(self, query: Query) -> DnsAnswer:
+        self.asked.append(query)
+        if self.down:
+            raise DnsError("no answer")
+        return DnsAnswer(tuple(self.answers.get(query, ())), 30.0)
 
-    def resolver(self, limits: ResolverLimits | None = None, *, with_tcp: bool = True) -> Resolver:
-        return Resolver(
-            families={socket.AF_INET},
-            with_tcp=with_tcp,
-            lookup=self.lookup,
-            limits=limits,
-            clock=Clock(monotonic=lambda: self.now),
-        )
+    async def connect(self, host: str, port: int) -> None:
+        del host, port
+
+    def resolver(
+        self,
+        listened: Sequence[Transport] = ("udp", "tcp"),
+        families: Sequence[socket.AddressFamily] = (socket.AF_INET,),
+    ) -> Resolver:
+        cache = DnsCache(self, CacheLimits(), self.clock)
+        return Resolver(cache, families=families, listened=listened, tcp=self.tcp)
+
+
+def address(name: str, *addresses: str) -> tuple[Query, Sequence[Record]]:
+    return Query("A", name), addresses
 
 
 @pytest.mark.parametrize(
@@ -47,7 +58,7 @@ class Names:
         ("sip:192.0.2.1;transport=tls", (Hop("tls", "192.0.2.1", 5061),)),
         ("sips:192.0.2.1", (Hop("tls", "192.0.2.1", 5061),)),
         ("sips:192.0.2.1:5071;transport=tcp", (Hop("tls", "192.0.2.1", 5071),)),
-        ("sip:192.0.2.1;maddr=198.51.100.9;transport=udp", (Hop("udp", "192.0.2.1", 5060),)),
+        ("sip:192.0.2.1;maddr=198.51.100.9;transport=udp", (Hop("udp", "198.51.100.9", 5060),)),
     ],
 )
 def test_numbers_need_no_look_up(uri: str, hops: tuple[Hop, ...]) -> None:
@@ -56,8 +67,20 @@ def test_numbers_need_no_look_up(uri: str, hops: tuple[Hop, ...]) -> None:
     assert not names.asked
 
 
-def test_tcp_is_added_only_where_it_is_wanted() -> None:
-    assert Names().resolver(with_tcp=False).resolve_now("sip:192.0.2.1") == (Hop("udp", "192.0.2.1", 5060),)
+def test_tcp_is_added_only_where_it_is_listened_on() -> None:
+    assert Names().resolver(("udp",)).resolve_now("sip:192.0.2.1") == (Hop("udp", "192.0.2.1", 5060),)
+
+
+@pytest.mark.asyncio
+async def test_tcp_is_added_to_udp_that_the_uri_names_when_the_peer_is_known_to_listen() -> None:
+    names = Names()
+    resolver = names.resolver()
+    udp, tcp = Hop("udp", "192.0.2.1", 5070), Hop("tcp", "192.0.2.1", 5070)
+    assert resolver.resolve_now("sip:192.0.2.1:5070;transport=udp") == (udp,)
+    names.tcp.wanted("192.0.2.1", 5070)
+    await asyncio.sleep(0.01)
+    assert resolver.resolve_now("sip:192.0.2.1:5070;transport=udp") == (udp, tcp)
+    await names.tcp.close()
 
 
 @pytest.mark.parametrize(
@@ -77,82 +100,59 @@ def test_what_leads_nowhere_says_why(uri: str) -> None:
 
 
 @pytest.mark.asyncio
-async def test_each_address_has_udp_before_tcp() -> None:
-    names = Names(**{"sip.example.com": ("192.0.2.1", "2001:db8::1", "192.0.2.2")})
-    hops = await names.resolver().resolve("sip:SIP.example.com")
+async def test_a_name_is_looked_up_once_and_then_at_hand() -> None:
+    names = Names(address("sip.example.com", "192.0.2.1", "192.0.2.2"))
+    resolver = names.resolver()
+    assert resolver.resolve_now("sip:SIP.example.com") is None
+    hops = await resolver.resolve("sip:SIP.example.com")
     assert [(hop.transport, hop.host) for hop in hops] == [
         ("udp", "192.0.2.1"),
         ("tcp", "192.0.2.1"),
         ("udp", "192.0.2.2"),
         ("tcp", "192.0.2.2"),
     ]
-
-
-@pytest.mark.asyncio
-async def test_an_answer_serves_for_its_time_and_longer_when_the_name_is_gone() -> None:
-    names = Names(peer=("192.0.2.1",))
-    resolver = names.resolver(ResolverLimits(ttl=30, stale=100))
-    first = await resolver.resolve("sip:peer;transport=udp")
-    names.now += 29
-    assert await resolver.resolve("sip:peer;transport=udp") == first
-    assert names.asked == ["peer"]
-    names.now += 2
-    names.answers = {"peer": ("192.0.2.9",)}
-    assert resolver.resolve_now("sip:peer") is None
-    assert (await resolver.resolve("sip:peer;transport=udp"))[0].host == "192.0.2.9"
-    names.answers = {}
-    names.now += 99
-    assert (await resolver.resolve("sip:peer;transport=udp"))[0].host == "192.0.2.9"
-    names.now += 2
-    with pytest.raises(ResolveError, match="peer cannot be resolved"):
-        await resolver.resolve("sip:peer;transport=udp")
-
-
-@pytest.mark.asyncio
-async def test_those_who_ask_together_share_one_look_up() -> None:
-    names = Names(peer=("192.0.2.1",))
-    names.gate = asyncio.Event()
-    resolver = names.resolver()
-    asking = [asyncio.ensure_future(resolver.resolve("sip:peer")) for _ in range(5)]
-    await asyncio.sleep(0)
-    names.gate.set()
-    assert len(set(await asyncio.gather(*asking))) == 1
-    assert names.asked == ["peer"]
-
-
-@pytest.mark.asyncio
-async def test_a_look_up_has_a_deadline_and_there_are_not_too_many() -> None:
-    names = Names(peer=("192.0.2.1",))
-    names.gate = asyncio.Event()
-    resolver = names.resolver(ResolverLimits(deadline=0.02, lookups=1))
-    waiting = asyncio.ensure_future(resolver.resolve("sip:peer"))
-    await asyncio.sleep(0)
-    with pytest.raises(ResolveError):
-        await resolver.resolve("sip:other")
-    with pytest.raises(ResolveError):
-        await waiting
-    assert names.asked == ["peer"]
-
-
-@pytest.mark.asyncio
-async def test_the_cache_is_bounded() -> None:
-    names = Names(**{f"n{number}": ("192.0.2.1",) for number in range(5)})
-    resolver = names.resolver(ResolverLimits(names=3))
-    for number in range(5):
-        await resolver.resolve(f"sip:n{number}")
-    kept = [number for number in range(5) if resolver.resolve_now(f"sip:n{number}") is not None]
-    assert kept == [2, 3, 4]
-
-
-@pytest.mark.asyncio
-async def test_closing_ends_what_is_looked_up() -> None:
-    names = Names(peer=("192.0.2.1",))
-    names.gate = asyncio.Event()
-    resolver = names.resolver()
-    waiting = asyncio.ensure_future(resolver.resolve("sip:peer"))
-    await asyncio.sleep(0)
+    assert resolver.resolve_now("sip:SIP.example.com") == hops
     await resolver.close()
-    with pytest.raises(ResolveError):
-        await waiting
-    with pytest.raises(ResolveError):
-        await resolver.resolve("sip:other")
+
+
+@pytest.mark.asyncio
+async def test_a_zone_that_names_udp_gets_no_tcp_of_our_own_invention() -> None:
+    srv = Query("SRV", "_sip._udp.example.com")
+    names = Names((srv, [Srv(1, 1, 5099, "a.example.com.")]), address("a.example.com", "192.0.2.1"))
+    resolver = names.resolver()
+    assert await resolver.resolve("sip:example.com") == (Hop("udp", "192.0.2.1", 5099),)
+    await resolver.close()
+
+
+@pytest.mark.asyncio
+async def test_a_dead_dns_is_an_error_and_with_an_old_answer_it_is_none() -> None:
+    names = Names(address("peer.test", "192.0.2.1"))
+    resolver = names.resolver()
+    names.down = True
+    with pytest.raises(ResolveError, match=r"peer\.test"):
+        await resolver.resolve("sip:peer.test")
+    names.down = False
+    names.now += 11
+    first = await resolver.resolve("sip:peer.test")
+    names.down = True
+    names.now += 3600
+    assert await resolver.resolve("sip:peer.test") == first
+    assert resolver.resolve_now("sip:peer.test") == first
+    await resolver.close()
+
+
+@pytest.mark.asyncio
+async def test_both_families_are_used_in_the_order_of_the_listeners() -> None:
+    names = Names(address("peer.test", "192.0.2.1"), (Query("AAAA", "peer.test"), ["2001:db8::1"]))
+    for families, first in (
+        ((socket.AF_INET6, socket.AF_INET), "2001:db8::1"),
+        ((socket.AF_INET, socket.AF_INET6), "192.0.2.1"),
+    ):
+        resolver = names.resolver(("udp",), families)
+        hops = await resolver.resolve("sip:peer.test:5060")
+        assert (hops[0].host, len(hops)) == (first, 2)
+        await resolver.close()
+
+
+def test_families_are_those_of_the_listeners_each_once() -> None:
+    assert families_of(["::1", "127.0.0.1", "::", "name"]) == (socket.AF_INET6, socket.AF_INET)
