@@ -11,7 +11,7 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
@@ -50,6 +50,22 @@ ConfigOption = Annotated[
     Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration, a YAML file.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON, for scripts.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the verdicts.")]
+
+
+def _seconds(words: str, least: int = 0) -> Any:  # noqa: ANN401 - as typer has it
+    """Declare an option in seconds."""
+    return typer.Option(min=least, metavar="SECONDS", help=words)
+
+
+def _number(words: str) -> Any:  # noqa: ANN401 - as typer has it
+    """Declare an option that counts from 1."""
+    return typer.Option(min=1, metavar="NUMBER", help=words)
+
+
+def _directory(words: str) -> Any:  # noqa: ANN401 - as typer has it
+    """Declare an option that is a directory."""
+    return typer.Option(metavar="DIR", help=words)
 
 
 @app.callback()
@@ -188,9 +204,7 @@ def listen(  # noqa: PLR0913 - one parameter for each option
     port: Annotated[
         int, typer.Option(min=0, max=65535, metavar="PORT", help="Port to listen on; 0: any free one.")
     ] = 8443,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where recordings and certificates go.")] = Path(
-        "listen-output"
-    ),
+    out: Annotated[Path, _directory("Where recordings and certificates go.")] = Path("listen-output"),
     token: Annotated[
         str | None,
         typer.Option(
@@ -201,16 +215,12 @@ def listen(  # noqa: PLR0913 - one parameter for each option
     name: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A further name in the certificate.")
     ] = None,
-    tls: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the certificates are; tls in --out without it.")
-    ] = None,
-    streams: Annotated[
-        int | None, typer.Option(min=1, metavar="NUMBER", help="End after so many streams.")
-    ] = None,
+    tls: Annotated[Path | None, _directory("Where the certificates are; tls in --out without it.")] = None,
+    streams: Annotated[int | None, _number("End after so many streams.")] = None,
     no_media: Annotated[
         bool, typer.Option("--no-media", help="Leave payloads out of the transcript.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the verdicts.")] = False,
+    quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Receive media streams, for development: TLS, a WAV file for each call, every total verified.
@@ -255,9 +265,7 @@ def record(  # noqa: PLR0913 - one parameter for each option
             "[default: udp and tcp at 127.0.0.1:5070]",
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where sessions are kept.")] = Path(
-        "record-output"
-    ),
+    out: Annotated[Path, _directory("Where sessions are kept.")] = Path("record-output"),
     strict: Annotated[
         bool, typer.Option("--strict/--lenient", help="Refuse what breaks a rule, or record and note it.")
     ] = True,
@@ -265,44 +273,30 @@ def record(  # noqa: PLR0913 - one parameter for each option
         list[str] | None,
         typer.Option(metavar="NAME", help="Codec to take, PCMU or PCMA, may be repeated; both without it."),
     ] = None,
-    sessions: Annotated[
-        int | None, typer.Option(min=1, metavar="NUMBER", help="End after so many sessions.")
-    ] = None,
+    sessions: Annotated[int | None, _number("End after so many sessions.")] = None,
     reject: Annotated[
         int | None, typer.Option(min=300, max=699, metavar="STATUS", help="Refuse every session with this.")
     ] = None,
-    answer_delay: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="Let an INVITE wait for its answer.")
-    ] = 0.0,
+    answer_delay: Annotated[float, _seconds("Let an INVITE wait for its answer.")] = 0.0,
     inactive_first: Annotated[
-        float | None,
-        typer.Option(
-            min=0, metavar="SECONDS", help="Answer inactive, and ask for media by re-INVITE so much later."
-        ),
+        float | None, _seconds("Answer inactive, and ask for media by re-INVITE so much later.")
     ] = None,
     refuse_stream: Annotated[
-        list[int] | None,
-        typer.Option(min=1, metavar="NUMBER", help="Refuse this m-line with port 0; may be repeated."),
+        list[int] | None, _number("Refuse this m-line with port 0; may be repeated.")
     ] = None,
     multipart_answer: Annotated[
         bool, typer.Option("--multipart-answer", help="Answer in multipart/mixed.")
     ] = False,
     no_labels: Annotated[bool, typer.Option("--no-labels", help="Leave a=label out of answers.")] = False,
     snapshot_after: Annotated[
-        float | None,
-        typer.Option(min=0, metavar="SECONDS", help="Ask for a metadata snapshot by UPDATE, from the ACK."),
+        float | None, _seconds("Ask for a metadata snapshot by UPDATE, from the ACK.")
     ] = None,
-    bye_after: Annotated[
-        float | None, typer.Option(min=0, metavar="SECONDS", help="End each session, from the ACK.")
-    ] = None,
+    bye_after: Annotated[float | None, _seconds("End each session, from the ACK.")] = None,
     refuse_update: Annotated[
         bool, typer.Option("--refuse-update", help="Answer every UPDATE with 488.")
     ] = False,
-    session_expires: Annotated[
-        int | None,
-        typer.Option(min=90, metavar="SECONDS", help="Session timer that the recorder refreshes."),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the verdicts.")] = False,
+    session_expires: Annotated[int | None, _seconds("Session timer that the recorder refreshes.", 90)] = None,
+    quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Record SIPREC sessions, for development: judged strictly, WAV files, the history of the metadata.
@@ -364,20 +358,11 @@ def call(  # noqa: PLR0913 - one parameter for each option
         list[str] | None, typer.Option(metavar="'NAME: VALUE'", help="A further header of the INVITE.")
     ] = None,
     dtmf: Annotated[str, typer.Option(metavar="KEYS", help="Keys to press.")] = "",
-    dtmf_at: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="When to press them, from the answer.")
-    ] = 0.5,
-    hold_at: Annotated[
-        float | None, typer.Option(min=0, metavar="SECONDS", help="When to put the far side on hold.")
-    ] = None,
-    hold_for: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="For how long.")] = 2.0,
-    duration: Annotated[
-        float | None,
-        typer.Option(min=0, metavar="SECONDS", help="When to hang up; after the audio without it."),
-    ] = None,
-    timeout: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="To wait for the answer, or for a call.")
-    ] = 60.0,
+    dtmf_at: Annotated[float, _seconds("When to press them, from the answer.")] = 0.5,
+    hold_at: Annotated[float | None, _seconds("When to put the far side on hold.")] = None,
+    hold_for: Annotated[float, _seconds("For how long.")] = 2.0,
+    duration: Annotated[float | None, _seconds("When to hang up; after the audio without it.")] = None,
+    timeout: Annotated[float, _seconds("To wait for the answer, or for a call.")] = 60.0,
     expect: Annotated[
         int, typer.Option(min=200, max=699, metavar="STATUS", help="The final status that is wanted.")
     ] = 200,
@@ -414,11 +399,8 @@ def call(  # noqa: PLR0913 - one parameter for each option
 @app.command(epilog=_examples("demo", "demo --out demo-output --json"))
 def demo(
     *,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where everything is left.")] = Path("demo-output"),
-    attempts: Annotated[
-        int,
-        typer.Option(min=1, metavar="NUMBER", help="Calls at most, when the machine itself stands still."),
-    ] = 3,
+    out: Annotated[Path, _directory("Where everything is left.")] = Path("demo-output"),
+    attempts: Annotated[int, _number("Calls at most, when the machine itself stands still.")] = 3,
     as_json: JsonOption = False,
 ) -> None:
     """Carry a real call with speech through a gateway on this machine, and prove what arrived.

@@ -175,6 +175,6 @@ def test_a_broken_recording_fails_and_is_named(
     named = "; ".join(failed.values())
     assert "stream-1.wav: 1 of " in named
     assert "the first at 80,000 (10.000 s)" in named
-    assert "stop-time never" in named
+    assert "stop-time not told" in named
     assert not result["good"]
     assert "Failed: Sidestream demonstration" in (tmp_path / "report.html").read_text()

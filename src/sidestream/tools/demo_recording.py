@@ -279,7 +279,7 @@ def _check_parties(recorded: RecordedCall, parties: Sequence[Party], times: Call
             told.append(f"{party.name} is not shown")
             continue
         good &= bool(person.label) and _near(person.joined, joined) and _near(person.left, times.ended)
-        told.append(f"{party.name} from {_seconds(person.joined)} to {_seconds(person.left)}")
+        told.append(f"{party.name} joined {_seconds(person.joined)}, left {_seconds(person.left)}")
     good &= _near(recorded.stopped, times.ended)
     told.append(f"stop-time {_seconds(recorded.stopped)}")
     told.append(f"the phones say: answered {times.answered:.2f} s, over {times.ended:.2f} s")
@@ -291,7 +291,7 @@ def _near(told: float | None, known: float) -> bool:
 
 
 def _seconds(told: float | None) -> str:
-    return "never" if told is None else f"{told:.2f} s"
+    return "not told" if told is None else f"{told:.2f} s"
 
 
 def _check_hold(recorded: RecordedCall) -> Check:

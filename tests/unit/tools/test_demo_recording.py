@@ -110,7 +110,7 @@ def test_a_key_must_be_where_it_was_pressed(tmp_path: Path, slot: int | None) ->
 @pytest.mark.parametrize(
     ("kept", "questions", "words"),
     [
-        ([0, 1, 2], {PARTIES, HOLD}, "stop-time never"),
+        ([0, 1, 2], {PARTIES, HOLD}, "stop-time not told"),
         ([0, 3], {HOLD}, "talking at 1.00 s, ended at 3.00 s"),
         ([0, 1, 3], {HOLD}, "held at 1.80 s, ended at 3.00 s"),
         ([], {PARTIES, HOLD, SCHEMA, FILES, BOTH, KEYS, "Ada", "Grace"}, "Ada is not shown"),
@@ -141,8 +141,8 @@ def test_a_document_that_was_not_kept_is_missed(tmp_path: Path) -> None:
         (lambda text: text.replace("<group-ref>", "<groupref>", 1), SCHEMA, "metadata-001.xml"),
         (lambda text: text.replace("<datamode>", "<datmode>").replace("</data", "</dat"), SCHEMA, "schema"),
         (lambda text: text.replace("sip:200@", "sip:201@"), PARTIES, "Grace is not shown"),
-        (lambda text: text.replace("09:15:01Z", "09:15:02Z"), PARTIES, "Grace from 2.00 s"),
-        (lambda text: text.replace("09:15:01Z", "09:15:00Z"), PARTIES, "Grace from 0.00 s"),
+        (lambda text: text.replace("09:15:01Z", "09:15:02Z"), PARTIES, "Grace joined 2.00 s"),
+        (lambda text: text.replace("09:15:01Z", "09:15:00Z"), PARTIES, "Grace joined 0.00 s"),
     ],
     ids=["no XML", "no schema", "nobody", "late", "at once"],
 )
