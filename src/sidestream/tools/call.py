@@ -18,8 +18,8 @@ from sidestream.sip.errors import ParseError
 from sidestream.sip.hop import Transport
 from sidestream.sip.uri import SipUri
 from sidestream.tools import g711, wav
+from sidestream.tools.console import interruptible
 from sidestream.tools.g711 import Law
-from sidestream.tools.listen import interruptible
 from sidestream.tools.phone import Phone, PhoneOptions
 from sidestream.tools.phone_call import CallFailedError, Phase, PhoneCall
 from sidestream.tools.rtp import CLOCK_RATE, EVENT_SYMBOLS, FRAME_MS, FRAME_SAMPLES

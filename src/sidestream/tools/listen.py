@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import Final
 
-import msgspec
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from sidestream.tools.console import STYLES, EventLines, JsonLines, first_of, interruptible
 from sidestream.tools.listener import (
     Connected,
     Disconnected,
@@ -28,15 +20,13 @@ from sidestream.tools.listener import (
     Received,
     Refused,
 )
-from sidestream.tools.screen import printable, redrawn
+from sidestream.tools.screen import printable
 from sidestream.tools.stream_messages import Envelope, MessageError, Metadata, Start, decode_gap
 from sidestream.tools.stream_receiver import Status
 from sidestream.tools.stream_store import StreamResult, StreamStore, worst
 
 PROGRESS_EVERY_S = 5.0
 """How often a stream's progress is told where the terminal cannot redraw a line."""
-MAX_LIVE_ROWS = 20
-STYLES: Final = {Status.OK: "bold green", Status.INCOMPLETE: "bold yellow", Status.MISMATCH: "bold red"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,59 +89,29 @@ async def _listen(options: ListenOptions) -> int:
     reporter.listening(listener)
     with interruptible() as interrupted:
         async with reporter.running():
-            await _until_done(listener, options.streams, interrupted)
+            done = listener.wait_finished(options.streams) if options.streams is not None else None
+            await first_of(interrupted, done)
         await listener.stop()
     return 0 if worst(list(listener.results)) is Status.OK else 1
 
 
-async def _until_done(listener: Listener, streams: int | None, interrupted: asyncio.Event) -> None:
-    waits: list[asyncio.Task[bool]] = []
-    waits.append(asyncio.create_task(interrupted.wait()))
-    if streams is not None:
-        waits.append(asyncio.create_task(listener.wait_finished(streams)))
-    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    for wait in waits:
-        wait.cancel()
-    await asyncio.gather(*waits, return_exceptions=True)
-
-
-@contextmanager
-def interruptible() -> Iterator[asyncio.Event]:
-    """Yield an event that SIGINT and SIGTERM set, in place of their default effect."""
-    loop = asyncio.get_running_loop()
-    event = asyncio.Event()
-    signals = (signal.SIGINT, signal.SIGTERM)
-    for number in signals:
-        loop.add_signal_handler(number, event.set)
-    try:
-        yield event
-    finally:
-        for number in signals:
-            loop.remove_signal_handler(number)
-
-
-class JsonReporter:
+class JsonReporter(JsonLines):
     """Prints one JSON object for each event, none for media."""
 
     def listening(self, listener: Listener) -> None:
         """Tell where the endpoint is."""
-        self._print({"event": "listening", "url": listener.url, "ca": str(listener.ca.resolve())})
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Nothing is kept on the screen."""
-        yield
+        self.print({"event": "listening", "url": listener.url, "ca": str(listener.ca.resolve())})
 
     def __call__(self, event: ListenerEvent) -> None:
         """Print an event."""
         match event:
             case Connected(peer=peer, path=path):
-                self._print({"event": "connected", "peer": peer, "path": path})
+                self.print({"event": "connected", "peer": peer, "path": path})
             case Refused(peer=peer):
-                self._print({"event": "refused", "peer": peer, "why": "the bearer token is missing or wrong"})
+                self.print({"event": "refused", "peer": peer, "why": "the bearer token is missing or wrong"})
             case Received(message=message) if message.media is None:
                 body = getattr(message, message.event, None)
-                self._print(
+                self.print(
                     {
                         "event": "message",
                         "streamId": message.stream_id,
@@ -161,49 +121,34 @@ class JsonReporter:
                     }
                 )
             case Malformed(stream_id=stream_id, why=why):
-                self._print({"event": "malformed", "streamId": stream_id, "why": why})
+                self.print({"event": "malformed", "streamId": stream_id, "why": why})
             case Disconnected(stream_id=stream_id, code=code, clean=clean):
-                self._print({"event": "disconnected", "streamId": stream_id, "code": code, "clean": clean})
+                self.print({"event": "disconnected", "streamId": stream_id, "code": code, "clean": clean})
             case Finished(result=result):
-                self._print(
+                self.print(
                     {"event": "finished", "directory": str(result.directory.resolve())} | result.to_json()
                 )
             case Received():
                 pass
 
-    @staticmethod
-    def _print(content: dict[str, object]) -> None:
-        sys.stdout.write(msgspec.json.encode(content).decode() + "\n")
-        sys.stdout.flush()
-
 
 @dataclass(slots=True)
-class ConsoleReporter:
+class ConsoleReporter(EventLines):
     """Prints events for a reader; streams that are open stand below them with their progress."""
 
-    quiet: bool = False
-    console: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=True))
     _open: dict[str, StreamStore] = field(default_factory=dict)
     _told: dict[str, float] = field(default_factory=dict)
 
     def listening(self, listener: Listener) -> None:
         """Tell where the endpoint is and how to use it."""
-        self.console.print(Text.assemble("listening on ", (listener.url, "bold cyan")))
-        self.console.print(Text.assemble("trust         ", (str(listener.ca.resolve()), "cyan")))
-        self.console.print(
-            Text.assemble("streams go to ", (str(listener.options.directory.resolve()), "cyan"))
-        )
-        if not self.quiet:
-            self.console.print(Text("end with Ctrl-C", "dim"))
+        self.fact("listening on  ", listener.url, "bold cyan")
+        self.fact("trust         ", str(listener.ca.resolve()))
+        self.fact("streams go to ", str(listener.options.directory.resolve()))
+        self.hint("end with Ctrl-C")
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Keep the progress of open streams on the screen, where there is one."""
-        if self.quiet:
-            yield
-            return
-        async with redrawn(self.console, self._progress):
-            yield
+    def open_rows(self) -> list[tuple[str, str]]:
+        """Return the open streams."""
+        return [(store.stream_id[-8:], _progress_of(store)) for store in self._open.values()]
 
     def __call__(self, event: ListenerEvent) -> None:
         """Print an event."""
@@ -237,17 +182,10 @@ class ConsoleReporter:
                 self._line(store.stream_id, "media", _progress_of(store), "dim")
 
     def _line(self, stream_id: str, name: str, text: str, style: str) -> None:
-        clock = datetime.now().astimezone().strftime("%H:%M:%S.%f")[:-3]
-        short = printable(stream_id)[-8:]
-        self.console.print(
-            Text.assemble((f"{clock} {short:<8} ", "dim"), (f"{name:<10}", style), printable(text))
-        )
+        self.line(stream_id[-8:], name, text, style)
 
     def _finished(self, result: StreamResult) -> None:
-        style = STYLES[result.status]
-        self.console.print(
-            Text.assemble((f"{result.status.value} ", style), printable(f"{result.stream_id}: {result.why}"))
-        )
+        self.verdict(result.status, f"{result.stream_id}: {result.why}")
         for line in result.verdict.channels:
             missing = f", {line.missing_chunks} missing" if line.missing_chunks else ""
             self.console.print(
@@ -260,18 +198,8 @@ class ConsoleReporter:
                 )
             )
         for finding in result.verdict.findings[1:]:
-            self.console.print(Text(f"  {printable(finding)}", "red"))
-        self.console.print(Text(f"  {result.directory.resolve()}", "dim"))
-
-    def _progress(self) -> Table:
-        table = Table.grid(padding=(0, 1))
-        for store in list(self._open.values())[-MAX_LIVE_ROWS:]:
-            table.add_row(
-                Text("●", "red"), Text(printable(store.stream_id)[-8:], "dim"), Text(_progress_of(store))
-            )
-        if len(self._open) > MAX_LIVE_ROWS:
-            table.add_row("", "", Text(f"and {len(self._open) - MAX_LIVE_ROWS} more streams", "dim"))
-        return table
+            self.detail(finding, "red")
+        self.detail(str(result.directory.resolve()), "dim")
 
 
 def _progress_of(store: StreamStore) -> str:
