@@ -71,7 +71,7 @@ def refused(ctx: CallContext, attempt: Attempt, response: Response) -> None:
         return
     status = response.status
     said = f"{status} {response.reason}".strip()
-    give_up(ctx, attempt, status, said)
+    give_up(ctx, attempt, status, said, answered=True)
     if _try_without_srtp(ctx, attempt, status) or _try_another(ctx, status):
         return
     slug = slug_of_status(status)

@@ -71,6 +71,8 @@ class PeerGivenUp:
     status: int
     """The peer's final status; 408 for silence, 503 for a transport failure, 487 when we cancelled."""
     detail: str
+    answered: bool = False
+    """Whether the status is the peer's own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from sidestream.call.facts import PeerGivenUp
 from sidestream.call.pending import Attempt
 
 
-def give_up(ctx: CallContext, attempt: Attempt, status: int, detail: str) -> None:
-    """Note that a peer did not carry the call."""
+def give_up(ctx: CallContext, attempt: Attempt, status: int, detail: str, *, answered: bool = False) -> None:
+    """Note that a peer did not carry the call, and whether it said so itself."""
     attempt.ended_at, attempt.status, attempt.detail = ctx.at, status, detail
-    ctx.report(PeerGivenUp(ctx.at, attempt.number, attempt.peer.uri, status, detail))
+    ctx.report(PeerGivenUp(ctx.at, attempt.number, attempt.peer.uri, status, detail, answered))
 
 
 def cancel_attempt(

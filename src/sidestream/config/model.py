@@ -195,7 +195,8 @@ class Trunk:
     without SRTP is refused with 488, and only SRTP is offered. The keys are as safe as the SIP that carries
     them: use TLS."""
     options_ping: Annotated[Seconds | None, Duration("1s", "1h", "off")] = None
-    """How often peers are asked for a sign of life. Only `off` is available in this version."""
+    """How often peers are asked for a sign of life by OPTIONS. One that is down is tried after those that are
+    up; with `off` only the calls themselves show it."""
     max_calls: Annotated[int | None, Whole(1, 100_000, "unlimited")] = None
     """Calls at once on this trunk; `unlimited`: as many as the gateway takes."""
 

@@ -68,7 +68,6 @@ RULES: Final = (
     Rule(Dns, ("ttl_min", "ttl_max"), node_rules.dns_times_fit),
     Rule(Peer, ("uri",), service_rules.peers_are_available),
     Rule(Trunk, ("auth",), service_rules.digest_is_available),
-    Rule(Trunk, ("options_ping",), service_rules.pings_are_available),
     Rule(Trunk, ("codecs",), service_rules.codecs_are_known),
     Rule(VoiceService, ("kind", "integrations"), service_rules.recordings_fit_the_kind),
     Rule(VoiceService, ("trunk", "integrations"), service_rules.streams_have_a_trunk),

@@ -152,13 +152,6 @@ def digest_is_available(trunk: Trunk) -> Iterator[Finding]:
         yield Finding(("auth",), f"SIP digest authentication {LATER}", remedy, at_key=True)
 
 
-def pings_are_available(trunk: Trunk) -> Iterator[Finding]:
-    """No OPTIONS sent to peers yet."""
-    if trunk.options_ping is not None:
-        remedy = "Write options_ping: off; a peer that fails is passed over call by call"
-        yield Finding(("options_ping",), f"asking peers by OPTIONS {LATER}", remedy)
-
-
 def peers_are_available(peer: Peer) -> Iterator[Finding]:
     """No peer over TLS yet."""
     if peer.uri.transport == "tls":

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from sidestream.call.participants import called_number
+from sidestream.call.peer_health import PeerBook
 from sidestream.call.routing import (
     PeerAddress,
     Randomness,
@@ -90,11 +91,17 @@ class Admission:
         configuration: trunks, routes and limits.
         now: monotonic seconds.
         randomness: draws among peers of one priority.
+        health: which peers are up; those that are not come last.
     """
 
     def __init__(
-        self, configuration: Configuration, now: float, randomness: Randomness | None = None
+        self,
+        configuration: Configuration,
+        now: float,
+        randomness: Randomness | None = None,
+        health: PeerBook | None = None,
     ) -> None:
+        self._health = health or PeerBook({})
         self._limits = configuration.node.limits
         self._bucket = TokenBucket(self._limits.calls_per_second, now)
         self._randomness = randomness or random.Random()  # noqa: S311 - spreads calls, keeps no secret
@@ -167,7 +174,7 @@ class Admission:
             )
         if not self._bucket.take(now):
             return Refused(Slug.RATE_LIMIT, account.name, trunk.trunk)
-        return self._take(account, caller, callee)
+        return self._take(account, caller, callee, now)
 
     def release(self, admitted: Admitted) -> None:
         """Take the call out of the counts."""
@@ -178,13 +185,16 @@ class Admission:
             if self._by_trunk[key] <= 0:
                 del self._by_trunk[key]
 
-    def _take(self, account: Account, caller: VoiceService, callee: VoiceService) -> Admitted:
+    def _take(self, account: Account, caller: VoiceService, callee: VoiceService, now: float) -> Admitted:
         self.calls += 1
         for service in (caller, callee):
             self._by_trunk[account.name, service.name] += 1
         peers = self._peers[account.name, callee.name]
         return Admitted(
-            account=account, caller=caller, callee=callee, peers=order_peers(peers, self._randomness)
+            account=account,
+            caller=caller,
+            callee=callee,
+            peers=self._health.order(order_peers(peers, self._randomness), now),
         )
 
     def _overload(self, trunk: TrunkSources) -> Slug | None:

@@ -44,6 +44,7 @@ from sidestream.gateway.engine_messages import CallClosed, CallFailed, CallStats
 from sidestream.gateway.media import CallMedia, Media, MediaError
 from sidestream.gateway.names import NameNotResolvedError, Names, numeric
 from sidestream.gateway.next_hop import hops_of
+from sidestream.gateway.peer_pings import peer_of
 from sidestream.gateway.recorder import Gate
 from sidestream.gateway.sip_orders import SipOrders
 from sidestream.observe import metrics
@@ -112,6 +113,10 @@ class Followers(Protocol):
         ...
 
 
+def _unheard(_fact: Fact, _peer: str) -> None:
+    """Hear what a call meets, and do nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class CallTools:
     """What all calls share."""
@@ -120,6 +125,8 @@ class CallTools:
     media: Media
     names: Names
     metrics: Metrics
+    on_fact: Callable[[Fact, str], None] = _unheard
+    """Hears each fact with the URI of the peer that the call is with, to keep the peers' health."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +189,7 @@ class CallRunner:
         self._sides: list[SideStats] = []
         self._followers = start.followers
         self._begun = False
+        self._peer = ""
         self.setup = setup
         self.end: CallEnd | None = None
 
@@ -419,6 +427,8 @@ class CallRunner:
                 metrics.CALL_SETUP_SECONDS, (fact.at - self.setup.started_at).total_seconds()
             )
         log_fact(self._log, self.setup, fact)
+        self._peer = peer_of(fact, self._peer)
+        self._tools.on_fact(fact, self._peer)
         self._followers.hear(fact)
 
     def _close(self, ending: Verdict, record: CallSnapshot) -> CallEnd:

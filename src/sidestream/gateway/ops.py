@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Generator, MutableMapping
+from collections.abc import Awaitable, Callable, Generator, MutableMapping, Sequence
 from typing import Any, Final
 
 import uvicorn
@@ -33,11 +33,15 @@ class OpsApplication:
     Args:
         ready: whether new calls are taken.
         metrics: what `/metrics` tells.
+        details: lines that `/readyz` adds: they say more, and do not change the status.
     """
 
-    def __init__(self, ready: Callable[[], bool], metrics: Metrics) -> None:
+    def __init__(
+        self, ready: Callable[[], bool], metrics: Metrics, details: Callable[[], Sequence[str]] = tuple
+    ) -> None:
         self._ready = ready
         self._metrics = metrics
+        self._details = details
 
     async def __call__(self, scope: Message, _receive: Receive, send: Send) -> None:
         """Answer one request; anything but HTTP is left unanswered."""
@@ -61,9 +65,10 @@ class OpsApplication:
             return 405, "text/plain", b"method not allowed\n"
         if path == "/metrics":
             return 200, CONTENT_TYPE, self._metrics.expose()
-        if path == "/readyz" and not self._ready():
-            return 503, "text/plain", b"draining\n"
-        return 200, "text/plain", b"ok\n"
+        if path == "/healthz":
+            return 200, "text/plain", b"ok\n"
+        status, word = (200, "ok") if self._ready() else (503, "draining")
+        return status, "text/plain", "".join(f"{line}\n" for line in (word, *self._details())).encode()
 
 
 class _Server(uvicorn.Server):

@@ -2,38 +2,22 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from sidestream.gateway.clock import Clock
+from sidestream.gateway.options_probes import Asker, OptionsProbes, ProbeEvent, ProbeResult
 from sidestream.gateway.sip_orders import SipOrders
 from sidestream.observe.logging import Logger
-from sidestream.sip.dialog import MAX_FORWARDS
-from sidestream.sip.events import ClientKey, ClientTimedOut, ClientTransportFailed, ResponseReceived
-from sidestream.sip.message import Headers, Request
 from sidestream.siprec.context import ClientIdentity
 from sidestream.siprec.group import Circuit, ServerGroup
 from sidestream.siprec.profile import Server
-
-PROBE_WAIT_S: Final = 5.0
-"""How long a server may take to answer; Timer F (32 s) would outlast the next probe."""
 
 LOOK_S: Final = 1.0
 """How often it is looked whose turn it is."""
 
 GroupKey = tuple[str, str]
 """Account and integration."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Probe:
-    """An OPTIONS that awaits its answer."""
-
-    key: GroupKey
-    group: ServerGroup
-    server: Server
-    patience: asyncio.TimerHandle
 
 
 class RecorderProbes:
@@ -56,13 +40,12 @@ class RecorderProbes:
         clock: Clock,
         log: Logger,
     ) -> None:
-        self._sip = sip
+        self._probes = OptionsProbes(sip)
         self._identify = identify
         self._suspect = suspect
         self._now = clock.monotonic
         self._log = log
         self._groups: dict[GroupKey, ServerGroup] = {}
-        self._open: dict[ClientKey, _Probe] = {}
         self._circuits: dict[tuple[GroupKey, str], Circuit] = {}
 
     def watch(self, key: GroupKey, group: ServerGroup) -> None:
@@ -77,67 +60,35 @@ class RecorderProbes:
 
     async def look(self) -> None:
         """Send what is due, and tell whose service has changed."""
-        for key, group in list(self._groups.items()):
+        for group in list(self._groups.values()):
             for server in group.probes_due(self._now()):
                 try:
-                    await self._probe(key, group, server)
+                    await self._probe(group, server)
                 except Exception:  # noqa: BLE001 - one server must not keep the others from being probed
                     self._log.exception("a recorder could not be probed", server=server.uri)
         self._tell_changes()
 
-    def take(self, event: ResponseReceived | ClientTimedOut | ClientTransportFailed) -> bool:
+    def take(self, event: ProbeEvent) -> bool:
         """Take what became of a probe; false when it is about none."""
-        probe = self._open.get(event.key)
-        if probe is None:
-            return False
-        match event:
-            case ResponseReceived(response=response):
-                if response.status >= 200:
-                    self._settle(event.key, answered=True)
-            case ClientTimedOut() | ClientTransportFailed():
-                self._settle(event.key, answered=False)
-        return True
+        return self._probes.take(event)
 
-    async def _probe(self, key: GroupKey, group: ServerGroup, server: Server) -> None:
-        hops = self._sip.resolve_now(server.uri)
-        if hops is None:
-            hops = await self._sip.resolve(server.uri)
-        if not hops:
-            self._failed(group, server)
-            return
-        client = self._sip.send_request(self._options(server), hops)
-        patience = asyncio.get_running_loop().call_later(
-            PROBE_WAIT_S, partial(self._settle, client, answered=False)
-        )
-        self._open[client] = _Probe(key, group, server, patience)
-
-    def _options(self, server: Server) -> Request:
+    async def _probe(self, group: ServerGroup, server: Server) -> None:
         identity = self._identify(server)
-        headers = Headers(
-            [
-                ("Max-Forwards", str(MAX_FORWARDS)),
-                ("From", f"<{identity.from_uri}>;tag={identity.token()}"),
-                ("To", f"<{server.uri}>"),
-                ("Call-ID", identity.token()),
-                ("CSeq", "1 OPTIONS"),
-                ("Contact", f"<{identity.contact_uri}>;+sip.src"),
-                ("Accept", "application/sdp"),
-            ]
+        asker = Asker(
+            from_uri=identity.from_uri,
+            contact=f"<{identity.contact_uri}>;+sip.src",
+            user_agent=identity.user_agent,
+            token=identity.token,
         )
-        if identity.user_agent:
-            headers.add("User-Agent", identity.user_agent)
-        return Request("OPTIONS", server.uri, headers)
+        await self._probes.ask(server.uri, asker, partial(self._settle, group, server))
 
-    def _settle(self, client: ClientKey, *, answered: bool) -> None:
-        probe = self._open.pop(client, None)
-        if probe is None:
-            return
-        probe.patience.cancel()
-        if answered:
-            probe.group.probed(probe.server.uri, self._now(), answered=True)
-            self._tell_changes()
+    def _settle(self, group: ServerGroup, server: Server, result: ProbeResult) -> None:
+        """Any answer at all says that the server is there."""
+        if result.status is None:
+            self._failed(group, server)
         else:
-            self._failed(probe.group, probe.server)
+            group.probed(server.uri, self._now(), answered=True)
+            self._tell_changes()
 
     def _failed(self, group: ServerGroup, server: Server) -> None:
         group.probed(server.uri, self._now(), answered=False)

@@ -284,7 +284,7 @@ class Recordings:
             case AckTimedOut(key=key) | ServerTransportFailed(key=key):
                 return self._on_server(event, key)
             case ClientSilent(key=key):
-                return key in self._clients  # a recording has its own patience
+                return self.probes.take(event) or key in self._clients  # a recording has its own patience
             case _:
                 return self._on_client(event)
 

@@ -3,13 +3,14 @@
 import asyncio
 import gc
 import os
+import random
 import resource
 import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,7 @@ from sidestream.call.setup import ALLOWED_METHODS, ServerIdentity
 from sidestream.config.model import Configuration
 from sidestream.config.problems import Problem
 from sidestream.config.signalling import Dns
+from sidestream.config.uris import parse_peer
 from sidestream.config.values import milliseconds
 from sidestream.errors import Fault, SidestreamError
 from sidestream.gateway import media as media_module
@@ -33,10 +35,13 @@ from sidestream.gateway.clock import SYSTEM_CLOCK
 from sidestream.gateway.dns_cache import CacheLimits
 from sidestream.gateway.drain import drain
 from sidestream.gateway.engine_messages import EngineSpec, encode
+from sidestream.gateway.ids import new_token
 from sidestream.gateway.journal import Journal
 from sidestream.gateway.media import Media
 from sidestream.gateway.names import Names
 from sidestream.gateway.ops import OpsApplication, OpsServer
+from sidestream.gateway.options_probes import Asker, ProbeEvent
+from sidestream.gateway.peer_pings import PeerPings
 from sidestream.gateway.recording_plan import choose_recordings
 from sidestream.gateway.recordings import BODIES, OPTION_TAGS, Recordings, RecordingsParts
 from sidestream.gateway.sip_options import DnsOptions, ListenAddress, StackOptions
@@ -126,7 +131,9 @@ class Gateway:
         self._configuration = configuration
         self._tasks = TaskOwner("gateway")
         self._metrics = Metrics()
-        self._admission = Admission(configuration, time.monotonic())
+        self.log = logger(node=node.name)
+        self._pings = PeerPings(configuration, chance=random.random, clock=SYSTEM_CLOCK, log=self.log)
+        self._admission = Admission(configuration, time.monotonic(), health=self._pings.book)
         self._names = Names()
         self._journal = Journal(node.database.parent / JOURNAL_DIRECTORY)
         self._media: Media | None = None
@@ -135,7 +142,6 @@ class Gateway:
         self._recordings: Recordings | None = None
         self._ops: OpsServer | None = None
         self._early: deque[SipEvent] = deque()
-        self.log = logger(node=node.name)
 
     @property
     def recordings(self) -> Recordings | None:
@@ -171,12 +177,16 @@ class Gateway:
         self._calls = self._make_calls(media, stack, recordings)
         lines = [f"sip {bound.transport} {_place(bound)}" for bound in stack.bound]
         if node.api is not None:
-            application = OpsApplication(lambda: not self._admission.draining, self._metrics)
+            application = OpsApplication(
+                lambda: not self._admission.draining, self._metrics, self._pings.lines
+            )
             self._ops = OpsServer(node.api, application)
             lines.append(f"api {await self._ops.start()}")
         self._metrics.read_from(self._read_metrics)
         self._tasks.spawn(self._measure_lag(), "loop lag")
         self._tasks.spawn(recordings.probes.run(), "recorder probes")
+        self._pings.attach(stack, partial(_asker, stack.contacts))
+        self._tasks.spawn(self._pings.run(), "peer pings")
         await self._know_peers(stack)
         calm_collector()
         self._take_early_events()
@@ -277,7 +287,13 @@ class Gateway:
             node=node,
             identity=ServerIdentity(contacts=stack.contacts, user_agent=USER_AGENT),
             admission=self._admission,
-            tools=CallTools(sip=stack, media=media, names=self._names, metrics=self._metrics),
+            tools=CallTools(
+                sip=stack,
+                media=media,
+                names=self._names,
+                metrics=self._metrics,
+                on_fact=self._pings.hear,
+            ),
             stream_tools=stream_tools,
             recordings=recordings,
             journal=self._journal,
@@ -294,7 +310,8 @@ class Gateway:
 
     def _bring(self, event: SipEvent) -> None:
         """Bring an event to the recording or else to the call that it concerns."""
-        taken = self._recordings is not None and self._recordings.take(event)
+        taken = isinstance(event, ProbeEvent) and self._pings.take(event)
+        taken = taken or (self._recordings is not None and self._recordings.take(event))
         if not taken and self._calls is not None:
             self._calls.on_event(event)
 
@@ -339,6 +356,9 @@ class Gateway:
         readings: dict[Metric, Reading] = {
             metrics.INFO: {(__version__, self._configuration.node.name): 1},
             metrics.READY: 0 if self._admission.draining else 1,
+            metrics.PEERS_UP: self._pings.up(),
+            metrics.PEER_PINGS: {(outcome,): number for outcome, number in self._pings.pings.items()},
+            metrics.PEER_CHANGES: {(to.value,): number for to, number in self._pings.changes.items()},
             metrics.TASKS: len(asyncio.all_tasks()),
             metrics.JOURNAL_WAITING: self._journal.waiting,
             metrics.JOURNAL_WRITTEN: counts.written,
@@ -385,6 +405,14 @@ def _read_sip(stack: SipStack) -> dict[Metric, Reading]:
         metrics.SIP_CONNECTIONS: {(transport,): number for transport, number in counts.connections.items()},
         metrics.SIP_CONNECTIONS_CLOSED: {(reason.value,): number for reason, number in counts.closed.items()},
     }
+
+
+def _asker(contacts: Mapping[str, str], uri: str) -> Asker:
+    """Who asks a peer for a sign of life."""
+    contact = contacts.get(parse_peer(uri).transport) or next(iter(contacts.values()))
+    return Asker(
+        from_uri=contact.partition(";")[0], contact=f"<{contact}>", user_agent=USER_AGENT, token=new_token
+    )
 
 
 def _dns_options(dns: Dns) -> DnsOptions:

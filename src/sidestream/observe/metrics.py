@@ -191,6 +191,22 @@ RECORDERS_UP: Final = _gauge(
     "server",
 )
 
+PEERS_UP: Final = _gauge(
+    "sidestream_peer_up",
+    "1 while a peer of a trunk is up, 0 while it is down or in quarantine and tried last.",
+    "account",
+    "trunk",
+    "peer",
+)
+PEER_PINGS: Final = _live_counter(
+    "sidestream_peer_pings_total",
+    "OPTIONS to peers, by outcome: `answered`, `refused` (408, 502, 503 or 504) or `failed`.",
+    "outcome",
+)
+PEER_CHANGES: Final = _live_counter(
+    "sidestream_peer_changes_total", "Times that a peer went `up`, `down` or into `quarantined`.", "state"
+)
+
 SIP_EVENTS: Final = _counter(
     "sidestream_sip_requests_total", "SIP requests that reached the calls.", "method"
 )

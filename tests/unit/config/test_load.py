@@ -169,7 +169,6 @@ def test_of_the_full_configuration_only_what_this_version_lacks_is_refused(
         (6, "node.sip[2]"),
         (11, "node.tls"),
         (25, f"{trunk}.auth"),
-        (28, f"{trunk}.options_ping"),
     ]
     for problem in raised.value.problems:
         assert "not available in this version" in problem.message
@@ -180,7 +179,7 @@ def test_without_what_this_version_lacks_the_full_configuration_is_valid(
 ) -> None:
     monkeypatch.setenv("TRANSCRIPT_TOKEN", "t")
     lines = CONTRACT.read_text().splitlines()
-    lacking = {5, 10, 24, 27}
+    lacking = {5, 10, 24}
     kept = "\n".join(line for index, line in enumerate(lines) if index not in lacking)
     configuration = parse_text(kept.replace("{env: TRANSCRIPT_TOKEN}", "{env: TOKEN}"))
     (stream,) = configuration.accounts[0].voice_services[1].media_streams

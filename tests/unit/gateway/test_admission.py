@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from sidestream.call.peer_health import PeerBook
 from sidestream.call.routing import PeerAddress
 from sidestream.call.verdict import Slug
 from sidestream.gateway.admission import Admission, Admitted, Refused, TokenBucket
@@ -101,3 +102,16 @@ def test_a_bucket_passes_its_rate_over_time(rate: int) -> None:
     passed = sum(bucket.take(step / 1000) for step in range(10_000))
     # The burst of one second at the beginning, then the rate; the last token may be due just afterwards.
     assert passed in {rate * 11 - 1, rate * 11}
+
+
+def test_a_peer_that_is_down_comes_after_those_that_are_up() -> None:
+    near, named = "sip:192.0.2.33:5090", "sip:desk.example:5090"
+    book = PeerBook({near: True, named: True})
+    admission = Admission(configuration(), 0.0, health=book)
+    assert [peer.uri for peer in admitted(admission).peers] == [near, named]
+    for _ in range(2):
+        book.failed(near, 0.0, "no answer")
+    assert [peer.uri for peer in admitted(admission).peers] == [named, near]
+    for _ in range(2):
+        book.failed(named, 0.0, "no answer")
+    assert [peer.uri for peer in admitted(admission).peers] == [near, named]

@@ -53,3 +53,18 @@ async def test_a_head_request_gets_no_body_and_others_are_refused() -> None:
     assert (status, body, headers[b"content-length"]) == (200, b"", b"3")
     status, _, headers = await ask("/healthz", method="POST")
     assert (status, headers[b"allow"]) == (405, b"GET, HEAD")
+
+
+@pytest.mark.asyncio
+async def test_readiness_tells_details_that_do_not_change_it() -> None:
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        raise AssertionError("no route reads a body")
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    application = OpsApplication(lambda: True, Metrics(), lambda: ["peer acme/carrier sip:192.0.2.1 down"])
+    await application({"type": "http", "method": "GET", "path": "/readyz"}, receive, send)
+    assert (sent[0]["status"], sent[1]["body"]) == (200, b"ok\npeer acme/carrier sip:192.0.2.1 down\n")

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sidestream.gateway import recorder_probes
+from sidestream.gateway import options_probes, recorder_probes
 from sidestream.gateway.clock import Clock
 from sidestream.gateway.recorder_probes import RecorderProbes
 from sidestream.observe.logging import logger
@@ -107,7 +107,7 @@ async def test_failures_in_a_row_take_a_server_out_and_an_answer_brings_it_back(
 async def test_a_probe_is_not_waited_for_as_long_as_a_transaction_lives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(recorder_probes, "PROBE_WAIT_S", 0.0)
+    monkeypatch.setattr(options_probes, "PROBE_WAIT_S", 0.0)
     probing = Probing()
     await probing.probes.look()
     await asyncio.sleep(0)
