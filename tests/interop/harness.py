@@ -131,6 +131,7 @@ node:
   database: sqlite:///{directory}/sidestream.db
   limits: {{max_calls: {max_calls}, calls_per_second: 200, max_call_duration: 1h}}
   drain_timeout: 2s
+{node}
 accounts:
   - name: acme
     subscriptions: [voice-integration]
@@ -147,6 +148,7 @@ accounts:
           peers: [{peers}]
           match: [127.0.0.3/32]
           codecs: [PCMU, PCMA, telephone-event]
+{trunk}
 {integrations}
     routes:
       - {{from: carrier, to: support-desk}}
@@ -161,6 +163,12 @@ class Setup:
     transport: str = "udp"
     first_peer: str | None = None
     """URI of a peer that is tried before the callee."""
+    peers: str = ""
+    """Peers of the desk, in place of `first_peer` and the callee."""
+    node: str = ""
+    """Further YAML at the indentation of the node's keys."""
+    trunk: str = ""
+    """The same for the desk's trunk."""
     integrations: str = ""
     """YAML at the indentation of a voice service's keys."""
     max_calls: int = 2000
@@ -187,7 +195,9 @@ def gateway(directory: Path, setup: Setup | None = None) -> Iterator[Gateway]:
             media=setup.media_ports,
             directory=directory,
             transport=setup.transport,
-            peers=first + last,
+            peers=setup.peers or first + last,
+            node=setup.node,
+            trunk=setup.trunk,
             integrations=setup.integrations,
             max_calls=setup.max_calls,
         )
