@@ -32,7 +32,8 @@ import uvloop
 
 from sidestream import __version__
 from sidestream.call.b2bua import B2bua
-from sidestream.call.setup import ALLOWED_METHODS, ServerIdentity
+from sidestream.call.features import ALLOWED_METHODS
+from sidestream.call.setup import ServerIdentity
 from sidestream.config.load import load
 from sidestream.config.model import Configuration
 from sidestream.gateway import call_runner, calls

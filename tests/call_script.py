@@ -34,6 +34,7 @@ from sidestream.call.events import (
     TimerName,
 )
 from sidestream.call.facts import Fact
+from sidestream.call.features import Features
 from sidestream.call.setup import CallLimits, CallSetup, LegSetup, PeerHop, ServerIdentity
 from sidestream.call.side import Side
 from sidestream.call.verdict import Verdict
@@ -117,6 +118,7 @@ class CallBench:
         content_type: Of the INVITE's body.
         codecs: Of both trunks.
         srtp: Protection of the caller's and the callee's leg.
+        features: Of the caller's trunk and the callee's.
     """
 
     def __init__(
@@ -129,6 +131,7 @@ class CallBench:
         content_type: str = "application/sdp",
         codecs: tuple[str, ...] = ("PCMU", "PCMA", "telephone-event"),
         srtp: tuple[Protection, Protection] | None = None,
+        features: tuple[Features, Features] = (Features(), Features()),
     ) -> None:
         tokens = count(1)
         of_caller, of_callee = srtp or (Protection(), Protection())
@@ -145,8 +148,20 @@ class CallBench:
             call_id="call-1",
             account="acme",
             started_at=BEGAN,
-            caller=LegSetup(trunk="carrier", codecs=codecs, media=OUR_CALLER_SIDE, protection=of_caller),
-            callee=LegSetup(trunk="desk", codecs=codecs, media=OUR_CALLEE_SIDE, protection=of_callee),
+            caller=LegSetup(
+                trunk="carrier",
+                codecs=codecs,
+                media=OUR_CALLER_SIDE,
+                protection=of_caller,
+                features=features[0],
+            ),
+            callee=LegSetup(
+                trunk="desk",
+                codecs=codecs,
+                media=OUR_CALLEE_SIDE,
+                protection=of_callee,
+                features=features[1],
+            ),
             peers=PEERS[:peers],
             identity=ServerIdentity(
                 contacts={
@@ -182,6 +197,19 @@ class CallBench:
     def ring(self, status: int = 180, body: bytes = b"", tag: str = "tb", **more: str) -> None:
         """The peer sends a provisional response."""
         self.reply(self.invited, status, body, tag=tag, headers=_headers(more))
+
+    def ring_reliably(
+        self, rseq: int = 1, body: bytes = b"", *, status: int = 183, tag: str = "tb", **more: str
+    ) -> None:
+        """The peer sends a reliable provisional response."""
+        headers = [("Require", "100rel"), ("RSeq", str(rseq)), *_headers(more)]
+        self.callee.tag = tag or self.callee.tag
+        self.reply(self.invited, status, body, tag=tag, headers=headers)
+
+    def prack(self, body: bytes = b"", *, rack: str | None = None, side: Side = Side.A) -> ServerKey:
+        """The caller acknowledges our last provisional response."""
+        rack = rack or f"{self.responses()[-1].headers.get('RSeq')} 1 INVITE"
+        return self.request(side, "PRACK", body, headers=[("RAck", rack)])
 
     def answer(self, body: bytes = ANSWER, *, tag: str = "tb", headers: Sequence[_Header] = ()) -> None:
         """The peer answers the call."""

@@ -8,6 +8,7 @@ from sidestream.call.events import (
     AnswerNotAcknowledged,
     HangUp,
     HangUpBy,
+    ProgressNotAcknowledged,
     RequestTimedOut,
     RequestTransportFailed,
     ResponseTransportFailed,
@@ -37,6 +38,7 @@ STATUSES = [
     100, 180, 183, 183, 199, 200, 200, 200, 202, 302, 401, 404, 408, 481, 486, 487, 488, 491, 500, 503, 603,
 ]  # fmt: skip
 METHODS = ["BYE", "INVITE", "INVITE", "UPDATE", "UPDATE", "INFO", "MESSAGE", "OPTIONS", "REFER", "PRACK"]
+OPTIONS = [[], [("Supported", "100rel")], [("Require", "100rel")]]
 TAGS = ["tb", "tb", "tb", "tc", "td", ""]
 
 Step = Callable[[CallBench, list[ServerKey]], None]
@@ -50,6 +52,28 @@ def request(side: Side, method: str, body: bytes, kind: str, jump: int) -> Step:
         party.cseq = max(1, party.cseq + jump)
         if party.call_id and not bench.b2bua.ended:
             keys.append(bench.request(side, method, body, content_type=kind, cseq=party.cseq))
+
+    return step
+
+
+def prack(side: Side, body: bytes, error: int) -> Step:
+    """A party acknowledges our last reliable response, or with `error` another one."""
+
+    def step(bench: CallBench, keys: list[ServerKey]) -> None:
+        if bench.party(side).call_id and not bench.b2bua.ended:
+            numbers = [int(each.headers.get("RSeq") or 0) for each in bench.responses()]
+            rack = f"{max(numbers, default=0) + error} 1 INVITE"
+            keys.append(bench.prack(body, rack=rack, side=side))
+
+    return step
+
+
+def ring_reliably(rseq: int, body: bytes, tag: str) -> Step:
+    """The callee sends a reliable provisional response."""
+
+    def step(bench: CallBench, _keys: list[ServerKey]) -> None:
+        if bench.requests("INVITE", Side.B) and not bench.b2bua.ended:
+            bench.ring_reliably(rseq, body, tag=tag)
 
     return step
 
@@ -75,7 +99,10 @@ def lose(choice: int, event: type[RequestTimedOut] | type[RequestTransportFailed
     return step
 
 
-def key_event(choice: int, event: type[AnswerNotAcknowledged] | type[ResponseTransportFailed]) -> Step:
+def key_event(
+    choice: int,
+    event: type[AnswerNotAcknowledged] | type[ProgressNotAcknowledged] | type[ResponseTransportFailed],
+) -> Step:
     """Something befalls an answer of ours."""
     return lambda bench, keys: bench.apply(event(keys[choice % len(keys)]))
 

@@ -13,13 +13,14 @@ from sidestream.sip.events import (
     ClientSilent,
     ClientTimedOut,
     ClientTransportFailed,
+    PrackTimedOut,
     RequestReceived,
     ResponseReceived,
     ServerTransportFailed,
     SipEvent,
 )
 from sidestream.sip.hop import Hop
-from sidestream.sip.message import Request
+from sidestream.sip.message import Request, Response
 from sidestream.sip.runner import Transaction
 from sidestream.sip.timers import TimerProfile
 from sidestream.sip.transaction import (
@@ -117,6 +118,10 @@ INVITE_SERVER_ROWS = [
     Row(S.PROCEEDING, In.TRANSPORT_ERROR, S.PROCEEDING, (), (ServerTransportFailed,), running(T.TRYING)),
     Row(S.PROCEEDING, In.RECEIVED_ACK, S.PROCEEDING, (), (), running(T.TRYING)),
     Row(S.PROCEEDING, In.ACKNOWLEDGED, S.PROCEEDING, (), (), running(T.TRYING)),
+    Row(S.PROCEEDING, In.ANSWER_RELIABLE, S.PROCEEDING, ("183",), (), running(T.RESEND_1XX, T.PRACK_WAIT)),
+    Row(S.PROCEEDING, T.RESEND_1XX, S.PROCEEDING, ("183",), (), running(T.RESEND_1XX, T.PRACK_WAIT)),
+    Row(S.PROCEEDING, T.PRACK_WAIT, S.PROCEEDING, (), (PrackTimedOut,)),
+    Row(S.PROCEEDING, In.PRACKED, S.PROCEEDING, (), (), running(T.TRYING)),
     Row(S.COMPLETED, In.RECEIVED_AGAIN, S.COMPLETED, ("486",), (), IS_COMPLETED),
     Row(S.COMPLETED, T.G, S.COMPLETED, ("486",), (), IS_COMPLETED),
     Row(S.COMPLETED, In.RECEIVED_ACK, S.CONFIRMED, (), (), running(T.I)),
@@ -126,6 +131,8 @@ INVITE_SERVER_ROWS = [
     Row(S.COMPLETED, In.ANSWER_2XX, S.COMPLETED, (), (), IS_COMPLETED),
     Row(S.COMPLETED, In.ANSWER_FAILURE, S.COMPLETED, (), (), IS_COMPLETED),
     Row(S.COMPLETED, In.ACKNOWLEDGED, S.COMPLETED, (), (), IS_COMPLETED),
+    Row(S.COMPLETED, In.ANSWER_RELIABLE, S.COMPLETED, (), (), IS_COMPLETED),
+    Row(S.COMPLETED, In.PRACKED, S.COMPLETED, (), (), IS_COMPLETED),
     Row(S.CONFIRMED, T.I, S.TERMINATED),
     *(
         Row(S.CONFIRMED, cause, S.CONFIRMED, (), (), running(T.I))
@@ -133,9 +140,11 @@ INVITE_SERVER_ROWS = [
             In.RECEIVED_AGAIN,
             In.RECEIVED_ACK,
             In.ANSWER_1XX,
+            In.ANSWER_RELIABLE,
             In.ANSWER_2XX,
             In.ANSWER_FAILURE,
             In.ACKNOWLEDGED,
+            In.PRACKED,
             In.TRANSPORT_ERROR,
         )
     ),
@@ -148,6 +157,8 @@ INVITE_SERVER_ROWS = [
     Row(S.ACCEPTED, In.RECEIVED_AGAIN, S.ACCEPTED, (), (), IS_ACCEPTED),
     Row(S.ACCEPTED, In.ANSWER_1XX, S.ACCEPTED, (), (), IS_ACCEPTED),
     Row(S.ACCEPTED, In.ANSWER_FAILURE, S.ACCEPTED, (), (), IS_ACCEPTED),
+    Row(S.ACCEPTED, In.ANSWER_RELIABLE, S.ACCEPTED, (), (), IS_ACCEPTED),
+    Row(S.ACCEPTED, In.PRACKED, S.ACCEPTED, (), (), IS_ACCEPTED),
     Row(S.ACCEPTED, T.L, S.TERMINATED),
 ]
 
@@ -200,6 +211,14 @@ STATUS = {
 }
 
 
+def reliable(event: RequestReceived, number: int = 1) -> Response:
+    """Make a reliable provisional response of ours."""
+    response = response_to(event.request, 183, to_tag="ours")
+    response.headers.add("Require", "100rel")
+    response.headers.add("RSeq", str(number))
+    return response
+
+
 class Walk:
     """One transaction of a real layer, and how to give it each input."""
 
@@ -236,6 +255,10 @@ class Walk:
             bench.layer.receive(acknowledged, self.event.source, bench.now)
         elif cause is In.ACKNOWLEDGED:
             bench.layer.confirm_2xx(self.event.key, bench.now)
+        elif cause is In.PRACKED:
+            bench.layer.confirm_1xx(self.event.key, bench.now)
+        elif cause is In.ANSWER_RELIABLE:
+            bench.layer.respond(self.event.key, reliable(self.event), bench.now)
         elif self.machine is NON_INVITE_SERVER and cause is In.ANSWER_1XX:
             # The user's 100 is held back over UDP (RFC 4320 §4.1), so the machine gets it here.
             self.transaction.data = b"SIP/2.0 100 Trying\r\n\r\n"
@@ -246,6 +269,8 @@ class Walk:
     def fire(self, timer: Timer) -> None:
         """Let time pass until this timer fires, and no further timer with it."""
         runner = self.bench.layer._runner
+        if timer in {T.RESEND_1XX, T.PRACK_WAIT}:
+            self.bench.layer.respond(self.event.key, reliable(self.event), self.bench.now)
         if timer is T.CANCEL_WAIT:
             self.bench.layer.cancel(self.key, self.bench.now)
         if timer is T.ABANDONED and self.transaction.state is S.TRYING:

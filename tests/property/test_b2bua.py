@@ -5,18 +5,33 @@ from hypothesis import strategies as st
 
 import call_steps
 from call_script import ANSWER, OFFER, CallBench, sdp
-from call_steps import Step, ack, cancel, end_and_check, end_politely, fire, key_event, lose, reply, request
+from call_steps import (
+    Step,
+    ack,
+    cancel,
+    end_and_check,
+    end_politely,
+    fire,
+    key_event,
+    lose,
+    prack,
+    reply,
+    request,
+    ring_reliably,
+)
 from sidestream.call.events import (
     AnswerNotAcknowledged,
     HangUp,
     HangUpBy,
     MediaFailed,
     MediaTimedOut,
+    ProgressNotAcknowledged,
     RequestTimedOut,
     RequestTransportFailed,
     ResponseTransportFailed,
     TimerName,
 )
+from sidestream.call.features import Features, Use
 from sidestream.call.side import Side
 
 SIDES = st.sampled_from(Side)
@@ -26,6 +41,12 @@ STATUSES = st.sampled_from(call_steps.STATUSES)
 METHODS = st.sampled_from(call_steps.METHODS)
 TAGS = st.sampled_from(call_steps.TAGS)
 NUMBERS = st.integers(0, 30)
+OPTIONS = st.sampled_from(call_steps.OPTIONS)
+FEATURES = st.tuples(*[st.builds(Features, prack=st.sampled_from(Use)) for _ in Side])
+PROGRESS: st.SearchStrategy[Step] = st.one_of(
+    st.builds(ring_reliably, st.sampled_from([1, 1, 2, 2, 3, 4]), BODIES, TAGS),
+    st.builds(prack, st.sampled_from([Side.A, Side.A, Side.B]), BODIES, st.sampled_from([0, 0, 0, 1])),
+)
 
 STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(request, SIDES, METHODS, BODIES, TYPES, st.sampled_from([1, 1, 1, 1, 0, -1, 5])),
@@ -34,7 +55,12 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(ack, SIDES, BODIES, st.sampled_from([0, 0, 0, 1])),
     st.builds(cancel, NUMBERS),
     st.builds(lose, NUMBERS, st.sampled_from([RequestTimedOut, RequestTransportFailed])),
-    st.builds(key_event, NUMBERS, st.sampled_from([AnswerNotAcknowledged, ResponseTransportFailed])),
+    st.builds(
+        key_event,
+        NUMBERS,
+        st.sampled_from([AnswerNotAcknowledged, ProgressNotAcknowledged, ResponseTransportFailed]),
+    ),
+    PROGRESS,
     st.builds(fire, st.sampled_from([TimerName.RING, TimerName.MAX_DURATION])),
     st.sampled_from([MediaTimedOut(1000), MediaFailed("panic"), HangUp(HangUpBy.OPERATOR, "enough")]).map(
         lambda event: lambda bench, _keys: bench.apply(event)
@@ -47,6 +73,8 @@ CALM_STEPS = st.one_of(
     st.builds(reply, st.just(0), st.just(200), st.just(ANSWER), st.just("application/sdp"), st.just("tb")),
     st.builds(ack, SIDES, BODIES, st.just(0)),
     st.builds(cancel, NUMBERS),
+    PROGRESS,
+    PROGRESS,
 )
 
 
@@ -54,10 +82,18 @@ CALM_STEPS = st.one_of(
 @given(
     st.sampled_from([OFFER, OFFER, b"", sdp("9"), b"v=0\r\nnonsense"]),
     st.integers(0, 3),
+    OPTIONS,
+    FEATURES,
     st.lists(STEPS, max_size=40),
 )
-def test_any_order_of_events_ends_in_one_verdict(offer: bytes, peers: int, steps: list[Step]) -> None:
-    bench = CallBench(offer=offer, peers=peers).start()
+def test_any_order_of_events_ends_in_one_verdict(
+    offer: bytes,
+    peers: int,
+    options: list[tuple[str, str]],
+    features: tuple[Features, Features],
+    steps: list[Step],
+) -> None:
+    bench = CallBench(offer=offer, peers=peers, headers=options, features=features).start()
     keys = [bench.invite_key]
     for step in steps:
         bench.now += 0.5
@@ -66,13 +102,14 @@ def test_any_order_of_events_ends_in_one_verdict(offer: bytes, peers: int, steps
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.booleans(), st.booleans(), st.lists(CALM_STEPS, min_size=5, max_size=30))
+@given(st.booleans(), st.booleans(), OPTIONS, st.lists(CALM_STEPS, min_size=5, max_size=30))
 def test_any_order_of_events_while_it_rings_ends_in_one_verdict(
     delayed: bool,
     knows_update: bool,
+    options: list[tuple[str, str]],
     steps: list[Step],
 ) -> None:
-    bench = CallBench(offer=b"" if delayed else OFFER, peers=2).start()
+    bench = CallBench(offer=b"" if delayed else OFFER, peers=2, headers=options).start()
     bench.ring(183, ANSWER, Allow="INVITE, UPDATE" if knows_update else "INVITE")
     bench.ring(180, tag="tc")
     keys = [bench.invite_key]

@@ -6,15 +6,17 @@ the answer, and only then the callee gets its ACK, with that answer.
 """
 
 from sidestream.call.body import BodyError, session_of, session_or_none
-from sidestream.call.commands import ConfirmAnswer, NextHop
+from sidestream.call.commands import ConfirmAnswer
 from sidestream.call.context import CallContext
 from sidestream.call.events import AckArrived, AnswerNotAcknowledged, ResponseTransportFailed, TimerName
-from sidestream.call.exchange import bridge, close_exchange, open_exchange
+from sidestream.call.exchange import bridge, close_exchange, open_exchange, refresh_media
 from sidestream.call.facts import CallAnswered
+from sidestream.call.giving_up import dismiss
 from sidestream.call.headers_policy import end_to_end
 from sidestream.call.identity import note_identity
 from sidestream.call.leg import Exchange, Leg, OwedAck, UnackedAnswer
-from sidestream.call.pending import Attempt, Goodbye
+from sidestream.call.pending import Attempt
+from sidestream.call.provisional import pump
 from sidestream.call.side import Side
 from sidestream.call.state import CallState, LegPhase
 from sidestream.call.teardown import end, hang_up_at_last, settle
@@ -33,6 +35,10 @@ def answered(ctx: CallContext, attempt: Attempt, response: Response, source: Sou
         dismiss(ctx, attempt, response, source)
         settle(ctx)
         return
+    if ctx.progress.blocks_answer:
+        _hold_answer(ctx, attempt, response, source)
+        return
+    ctx.progress.waiting.clear()
     owed = _take_answer(ctx, attempt, response, source)
     try:
         session, exchange = _settle_media(ctx, attempt, response)
@@ -51,6 +57,28 @@ def answered(ctx: CallContext, attempt: Attempt, response: Response, source: Sou
     ))  # fmt: skip
 
 
+def _hold_answer(ctx: CallContext, attempt: Attempt, response: Response, source: Source) -> None:
+    """Keep a 2xx until the caller's PRACK; another fork's is turned away (RFC 3262 3)."""
+    held = attempt.held_answer
+    if held is None or held[0].to_tag == response.to_tag:
+        attempt.held_answer = (response, source)
+        ctx.clear_timer(TimerName.RING)
+    elif not ctx.acknowledge_again(attempt.request_id, response):
+        dismiss(ctx, attempt, response, source)
+
+
+def go_on(ctx: CallContext) -> None:
+    """The caller acknowledged a provisional response: tell it what waited for that."""
+    attempt = ctx.attempt
+    if attempt is None or ctx.verdict is not None or ctx.progress.outstanding is not None:
+        return
+    if attempt.held_answer is not None:
+        (response, source), attempt.held_answer = attempt.held_answer, None
+        answered(ctx, attempt, response, source)
+    elif attempt.request_id in ctx.pending:
+        pump(ctx, attempt)
+
+
 def _take_answer(ctx: CallContext, attempt: Attempt, response: Response, source: Source) -> OwedAck:
     """Make the callee's dialog the one of this 2xx (RFC 3261 13.2.2.4)."""
     del ctx.pending[attempt.request_id]
@@ -60,6 +88,7 @@ def _take_answer(ctx: CallContext, attempt: Attempt, response: Response, source:
     dialog = attempt.early.get(tag) or Dialog.from_invite_uac(attempt.request, response)
     dialog.confirm(response)
     callee = ctx.callee
+    callee.session = attempt.sessions.get(tag) or attempt.session.copy()
     callee.dialog = dialog
     callee.hear(response, source)
     callee.headers = tuple(end_to_end(response.headers))
@@ -71,22 +100,30 @@ def _take_answer(ctx: CallContext, attempt: Attempt, response: Response, source:
 
 def _settle_media(
     ctx: CallContext, attempt: Attempt, response: Response
-) -> tuple[SessionDescription, Exchange | None]:
+) -> tuple[SessionDescription | None, Exchange | None]:
     """What the caller gets in its 2xx; with a delayed offer, also the exchange that its ACK closes.
 
-    A 2xx that leaves out the answer which the same phone gave in an 18x is taken as repeating it, although it
-    ought to say it (RFC 3261 13.2.1).
+    What reliable responses have settled is not said again (RFC 3262 5). A 2xx that leaves out the answer
+    which the same phone gave in an unreliable 18x is taken as repeating it, although it ought to say it (RFC
+    3261 13.2.1).
 
     Raises:
         BodyError: The body is no session description.
         SdpError: It is malformed, fits nothing, or is missing.
     """
     session = session_of(response)
+    agreed = ctx.callee.session.can_offer and ctx.callee.session.remote is not None
+    if agreed and ctx.caller.session.can_offer:
+        refresh_media(ctx)
+        return None, None
     if attempt.exchange is not None:
-        answer = session or attempt.previews.get(response.to_tag or "")
+        told = attempt.previews.get(response.to_tag or "")
+        answer = told if agreed else session or told
         if answer is None:
             raise NegotiationError("the 2xx has no answer to the offer")
         return close_exchange(ctx, attempt.exchange, answer), None
+    if attempt.settled:
+        raise NegotiationError("another fork answered than the one whose offer was taken")
     if session is None:
         raise NegotiationError("neither the INVITE nor its 2xx has an offer")
     exchange = open_exchange(ctx, Side.B, session)
@@ -94,7 +131,7 @@ def _settle_media(
 
 
 def _tell_caller(
-    ctx: CallContext, response: Response, session: SessionDescription, unacked: UnackedAnswer
+    ctx: CallContext, response: Response, session: SessionDescription | None, unacked: UnackedAnswer
 ) -> None:
     ctx.answered_at = ctx.at
     ctx.move(CallState.ANSWERED)
@@ -132,16 +169,6 @@ def another_2xx(ctx: CallContext, request_id: int, response: Response, source: S
     elif ctx.callee.owes is None:
         # Its ACK was forgotten for newer ones.
         ctx.acknowledge(ctx.callee, OwedAck(Side.B, request_id, tag, attempt.request.cseq.number))
-
-
-def dismiss(ctx: CallContext, attempt: Attempt, response: Response, source: Source) -> None:
-    """Acknowledge a 2xx that comes too late and hang up on it: CANCEL or another fork was first."""
-    dialog = Dialog.from_invite_uac(attempt.request, response)
-    owed = OwedAck(Side.B, attempt.request_id, response.to_tag or "", attempt.request.cseq.number)
-    ctx.acknowledge(ctx.callee, owed, stray=(dialog, source.hop))
-    bye = ctx.dressed(dialog.create_request("BYE"))
-    bye.headers.set("Reason", 'SIP;cause=487;text="Answered too late"')
-    ctx.send(Side.B, bye, NextHop(dialog.next_hop_uri(), (), source.hop), Goodbye(Side.B))
 
 
 def acknowledged(ctx: CallContext, event: AckArrived) -> None:

@@ -13,9 +13,10 @@ from sidestream.call.context import CallContext
 from sidestream.call.events import TimerName
 from sidestream.call.exchange import offer_on, open_exchange
 from sidestream.call.facts import CallStarted, PeerTried
+from sidestream.call.features import Use
 from sidestream.call.giving_up import cancel_attempt, give_up
 from sidestream.call.leg import Exchange
-from sidestream.call.messages import contact_value, dress_request, first_invite, target_uri, warning_value
+from sidestream.call.messages import contact_value, first_invite, target_uri, warning_value
 from sidestream.call.pending import Attempt
 from sidestream.call.setup import PeerHop
 from sidestream.call.side import Side
@@ -24,15 +25,17 @@ from sidestream.call.teardown import end, settle
 from sidestream.call.verdict import RULES, EndedBy, ResultClass, Slug, slug_of_status
 from sidestream.sdp.errors import NegotiationError, SdpError
 from sidestream.sip.hop import Transport
-from sidestream.sip.message import Response
+from sidestream.sip.message import Request, Response
+from sidestream.sip.reliability import TAG, option_tags
 from sidestream.sip.uri import SipUri
 
 FAILOVER: Final = frozenset({408, 500, 502, 503, 504})
 """Statuses that say something about the peer and not about the callee: another peer may do better.
 408 stands for silence and 503 for a transport failure too (RFC 3261 8.1.3.1)."""
 
-OURS_INSTEAD: Final = frozenset({Slug.PEER_WANTS_CREDENTIALS, Slug.REDIRECTED})
-"""Failures whose status is between the peer and us: a challenge or a redirection is not for the caller."""
+OURS_INSTEAD: Final = frozenset({Slug.PEER_WANTS_CREDENTIALS, Slug.REDIRECTED, Slug.EXTENSION_REFUSED})
+"""Failures whose status is between the peer and us: challenges, redirections and extensions are not for the
+caller."""
 
 NOT_ACCEPTABLE: Final = frozenset({415, 488, 606})
 """Statuses by which a peer refuses an offer of SRTP that it cannot have, among other reasons."""
@@ -44,6 +47,8 @@ def begin(ctx: CallContext) -> None:
     """Take the caller's INVITE in: try the first peer, or refuse it (RFC 3261 13.3.1, RFC 5621 3.1)."""
     if not ctx.setup.peers:
         end(ctx, Slug.NO_PEER)
+        return
+    if _wants_others(ctx):
         return
     try:
         offer = session_of(ctx.invite.request)
@@ -61,6 +66,24 @@ def begin(ctx: CallContext) -> None:
         ctx.move(CallState.CALLING)
         ctx.report(CallStarted(ctx.at, ctx.caller.participant, ctx.callee.participant, ctx.caller.headers))
         _try_peer(ctx, exchange)
+
+
+def _wants_others(ctx: CallContext) -> bool:
+    """Whether caller and trunks do not agree on the extensions they require (RFC 3261 8.2.2.3, 21.4.16)."""
+    invite, caller, callee = ctx.invite.request, ctx.setup.caller.features, ctx.setup.callee.features
+    unknown = caller.unknown(option_tags(invite, "Require"))
+    if unknown:
+        unsupported = ("Unsupported", ", ".join(unknown))
+        detail = _with_words(Slug.EXTENSION_UNSUPPORTED, ", ".join(unknown))
+        end(ctx, Slug.EXTENSION_UNSUPPORTED, extra=(unsupported,), detail=detail)
+        return True
+    # An offer in a reliable response must be answered in its PRACK: only a caller that sends one can do that.
+    delayed = callee.prack is Use.REQUIRED and not invite.body
+    if (caller.prack is Use.REQUIRED or delayed) and not ctx.progress.reliable:
+        detail = _with_words(Slug.EXTENSION_REQUIRED, TAG)
+        end(ctx, Slug.EXTENSION_REQUIRED, extra=(("Require", TAG),), detail=detail)
+        return True
+    return False
 
 
 def refused(ctx: CallContext, attempt: Attempt, response: Response) -> None:
@@ -163,15 +186,40 @@ def _try_peer(ctx: CallContext, exchange: Exchange | None, again: PeerHop | None
     invite = first_invite(original, target_uri(original.uri, peer.uri), setup.token(), callee.local_tag)
     invite.headers.set("Contact", contact_value(setup.identity, _transport_to(peer)))
     offer = exchange.relayed if exchange is not None else None
-    dress_request(invite, setup.identity, setup.headers, original.headers, offer)
-    number = len(ctx.attempts) + 1
-    attempt = Attempt(number, peer, invite, ctx.next_request_id(), ctx.at, exchange, again=again is not None)
+    ctx.dressed(invite, original.headers, offer, features=callee.setup.features)
+    reliable = _offer_extensions(ctx, invite, delayed=exchange is None)
+    attempt = Attempt(
+        number=len(ctx.attempts) + 1,
+        peer=peer,
+        request=invite,
+        request_id=ctx.next_request_id(),
+        started_at=ctx.at,
+        exchange=exchange,
+        session=callee.session,
+        reliable=reliable,
+        again=again is not None,
+    )
     ctx.attempt = attempt
     ctx.attempts.append(attempt)
     callee.move(LegPhase.INVITED)
     ctx.report(PeerTried(ctx.at, attempt.number, peer.uri, invite.call_id))
     ctx.set_timer(TimerName.RING, setup.limits.ring_timeout)
     ctx.send(Side.B, invite, NextHop(peer.uri, peer.hops), attempt)
+
+
+def _offer_extensions(ctx: CallContext, invite: Request, *, delayed: bool) -> bool:
+    """Say in an INVITE which extensions we know; returns whether reliable responses are among them.
+
+    They are not where the callee is to offer and the caller could not answer in a PRACK.
+    """
+    features = ctx.callee.setup.features
+    reliable = features.prack is not Use.OFF and (not delayed or ctx.progress.reliable)
+    supported = [tag for tag in features.options if tag != TAG or reliable]
+    if supported:
+        invite.headers.set("Supported", ", ".join(supported))
+    if reliable and features.prack is Use.REQUIRED:
+        invite.headers.set("Require", TAG)
+    return reliable
 
 
 def _transport_to(peer: PeerHop) -> Transport:

@@ -5,6 +5,7 @@ What happens to a call is dispatched here; what is done about it stands in the m
 =================  =========================================================================
 `attempts`         the peers of the route: INVITE, failover, ring time, failure
 `provisional`      18x: ringing, early media, forks
+`prack`            PRACK of either side, and what it carries
 `answering`        2xx and ACK of the first INVITE, delayed offers, late and forked 2xx
 `requests`         requests within the dialogs by method, BYE, CANCEL
 `crossing`         re-INVITE, UPDATE, INFO and MESSAGE on their way across
@@ -42,6 +43,7 @@ from sidestream.call.events import (
     HangUpBy,
     MediaFailed,
     MediaTimedOut,
+    ProgressNotAcknowledged,
     RecordingRefused,
     RequestArrived,
     RequestSilent,
@@ -52,7 +54,8 @@ from sidestream.call.events import (
     TimerFired,
     TimerName,
 )
-from sidestream.call.pending import Attempt, Crossing, Goodbye
+from sidestream.call.pending import Acknowledgement, Attempt, Crossing, Goodbye
+from sidestream.call.prack import not_acknowledged as progress_not_acknowledged
 from sidestream.call.provisional import provisional
 from sidestream.call.record import CallSnapshot
 from sidestream.call.requests import arrived, cancelled
@@ -185,6 +188,8 @@ def _dispatch(ctx: CallContext, event: CallEvent) -> None:  # noqa: C901, PLR091
             cancelled(ctx, event)
         case AnswerNotAcknowledged():
             not_acknowledged(ctx, event)
+        case ProgressNotAcknowledged():
+            progress_not_acknowledged(ctx, event)
         case ResponseTransportFailed():
             response_lost(ctx, event)
         case RequestSilent(number):
@@ -211,7 +216,7 @@ def _dispatch(ctx: CallContext, event: CallEvent) -> None:  # noqa: C901, PLR091
             assert_never(event)
 
 
-def _response(ctx: CallContext, event: ResponseArrived) -> None:
+def _response(ctx: CallContext, event: ResponseArrived) -> None:  # noqa: C901 - one case for each request
     response, source, number = event.response, event.source, event.request_id
     pending = ctx.pending.get(number)
     match pending:
@@ -224,6 +229,9 @@ def _response(ctx: CallContext, event: ResponseArrived) -> None:
                 refused(ctx, pending, response)
         case Crossing():
             crossing_answered(ctx, number, pending, response, source)
+        case Acknowledgement():
+            if response.status >= 200:
+                del ctx.pending[number]
         case Goodbye():
             if response.status >= 200:
                 goodbye_answered(ctx, number, pending)
@@ -242,6 +250,8 @@ def _lost(ctx: CallContext, number: int, slug: Slug) -> None:
             unreached(ctx, pending, slug)
         case Crossing():
             crossing_lost(ctx, number, pending, RULES[slug].status)
+        case Acknowledgement():
+            del ctx.pending[number]
         case Goodbye():
             goodbye_answered(ctx, number, pending)
         case None:

@@ -84,6 +84,13 @@ class ConfirmAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfirmProgress:
+    """The reliable provisional response sent on this key needs no more re-sending (RFC 3262 3)."""
+
+    key: ServerKey
+
+
+@dataclass(frozen=True, slots=True)
 class UpdateLegMedia:
     """Tell the media engine what was agreed on a leg."""
 
@@ -146,6 +153,7 @@ Command = (
     | SendAck
     | Respond
     | ConfirmAnswer
+    | ConfirmProgress
     | UpdateLegMedia
     | BridgeMedia
     | SetTimer

@@ -16,6 +16,7 @@ from sidestream.call.commands import (
 )
 from sidestream.call.events import RequestArrived, TimerName
 from sidestream.call.facts import Fact
+from sidestream.call.features import EVERYTHING, Features
 from sidestream.call.leg import Leg, OwedAck
 from sidestream.call.messages import (
     attach_session,
@@ -26,6 +27,7 @@ from sidestream.call.messages import (
 )
 from sidestream.call.participants import callee_of, caller_of
 from sidestream.call.pending import Attempt, Crossing, Pending
+from sidestream.call.progress import Progress
 from sidestream.call.record import CallSnapshot, LegRecord
 from sidestream.call.setup import CallSetup, LegSetup
 from sidestream.call.side import Side
@@ -58,6 +60,7 @@ class CallContext:
         self.callee = self._leg(Side.B, setup.callee)
         self.caller.begin_as_server(invite.request, contact_value(setup.identity, invite.source.transport))
         self.caller.hear(invite.request, invite.source)
+        self.progress = Progress.for_invite(invite.request, setup.caller.features)
         self.state = CallState.NEW
         self.attempt: Attempt | None = None
         self.attempts: list[Attempt] = []
@@ -143,16 +146,23 @@ class CallContext:
         return number
 
     def dressed(
-        self, request: Request, source: Headers | None = None, session: SessionDescription | None = None
+        self,
+        request: Request,
+        source: Headers | None = None,
+        session: SessionDescription | None = None,
+        *,
+        features: Features = EVERYTHING,
     ) -> Request:
         """Complete a request by what the policy passes from `source`, our name, and the body."""
-        return dress_request(request, self.setup.identity, self.setup.headers, source, session)
+        setup = self.setup
+        return dress_request(request, setup.identity, setup.headers, source, session, features=features)
 
     def create_request(
         self, leg: Leg, method: str, source: Headers | None = None, session: SessionDescription | None = None
     ) -> Request:
         """Make a request within a leg's dialog, with what the policy passes from `source`."""
-        return self.dressed(_dialog_of(leg).create_request(method), source, session)
+        request = _dialog_of(leg).create_request(method)
+        return self.dressed(request, source, session, features=leg.setup.features)
 
     def respond(
         self,
@@ -181,7 +191,9 @@ class CallContext:
         key, request = arrived
         if key not in self.open:
             return
-        response = dressed_response(request, status, phrase, leg.local_tag, self.setup.identity)
+        response = dressed_response(
+            request, status, phrase, leg.local_tag, self.setup.identity, features=leg.setup.features
+        )
         if source is not None:
             self.setup.headers.copy(source, response.headers)
         for name, value in extra:

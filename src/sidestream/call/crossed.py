@@ -17,6 +17,7 @@ from sidestream.sdp.errors import NegotiationError, SdpError
 from sidestream.sdp.model import SessionDescription
 from sidestream.sip.hop import Source
 from sidestream.sip.message import Response
+from sidestream.sip.reliability import TAG, requires
 
 SESSION_METHODS: Final = frozenset({"INVITE", "UPDATE"})
 """Requests that show by 408 or silence that the dialog is dead. For an INFO or MESSAGE, silence may only mean
@@ -59,7 +60,7 @@ def _too_late(ctx: CallContext, number: int, crossing: Crossing, response: Respo
 
 def _progress(ctx: CallContext, _number: int, crossing: Crossing, response: Response) -> None:
     """Provisional responses cross from INVITE to INVITE only; a session in them waits for the 2xx."""
-    if response.status > 100 and crossing.request.method == "INVITE":
+    if response.status > 100 and crossing.request.method == "INVITE" and not requires(crossing.request, TAG):
         sender = ctx.leg(crossing.side)
         arrived = (crossing.key, crossing.request)
         ctx.respond(sender, arrived, response.status, phrase=response.reason, source=response.headers)
@@ -68,6 +69,9 @@ def _progress(ctx: CallContext, _number: int, crossing: Crossing, response: Resp
 def _accepted(ctx: CallContext, number: int, crossing: Crossing, response: Response) -> None:
     """2xx: targets are refreshed on both legs (RFC 3261 12.2.1.2, 12.2.2), and the session is the new one."""
     sender, other = ctx.leg(crossing.side), ctx.leg(crossing.side.other)
+    if crossing.sent.method == "PRACK" and crossing.exchange is not None:
+        _close(ctx, crossing, crossing.exchange, response)
+        return
     if crossing.sent.method not in SESSION_METHODS:
         _hand_back(ctx, crossing, response, body_of=response)
         return

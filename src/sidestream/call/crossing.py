@@ -28,6 +28,7 @@ from sidestream.call.side import Side
 from sidestream.call.state import LegPhase
 from sidestream.errors import RemoteError
 from sidestream.sdp.errors import NegotiationError, SdpError
+from sidestream.sdp.session import State
 from sidestream.sip.errors import NotRoutableError
 from sidestream.sip.message import Request
 
@@ -44,13 +45,13 @@ def renegotiate(ctx: CallContext, leg: Leg, event: RequestArrived) -> None:
         if request.method == "UPDATE" and offer is None:
             _refresh(ctx, leg, event)
             return
-        refusal = _conflict(ctx, leg)
+        refusal = conflict(ctx, leg, request.method)
         if refusal is not None:
-            _refuse(ctx, leg, event, refusal)
+            refuse(ctx, leg, event, refusal)
             return
         exchange = open_exchange(ctx, leg.side, offer) if offer is not None else None
     except (BodyError, SdpError) as error:
-        _refuse(ctx, leg, event, error.sip_status, error)
+        refuse(ctx, leg, event, error.sip_status, error)
         return
     note_identity(ctx, leg, request)
     takes_update = "UPDATE" in ctx.leg(leg.side.other).allow
@@ -75,27 +76,38 @@ def _refresh(ctx: CallContext, leg: Leg, event: RequestArrived) -> None:
     ctx.respond(leg, (event.key, event.request), 200)
 
 
-def _conflict(ctx: CallContext, leg: Leg) -> int | None:
+def conflict(ctx: CallContext, leg: Leg, method: str) -> int | None:
     """The status for an offer that may not be made now; None when it may.
 
     500: it comes before its maker's last one is answered. 491: it meets one of ours. The first INVITE of a
-    leg counts as one until its ACK (RFC 3261 14.1, 14.2; RFC 3311 5.2; RFC 5407 3.1).
+    leg counts as one until its ACK (RFC 3261 14.1, 14.2; RFC 5407 3.1). Before the answer only PRACK and
+    UPDATE may offer, once reliable responses have settled the first offer on both legs (RFC 3311 5.1, 5.2).
+
+    Args:
+        ctx: The call.
+        leg: The offerer's.
+        method: What is to carry the offer to the other party.
     """
     other = ctx.leg(leg.side.other)
     open_on = {crossing.side for _, crossing in ctx.crossings() if crossing.renegotiates}
     early = LegPhase.INVITED in {leg.phase, other.phase}
+    agreed = leg.session.remote is not None and other.session.remote is not None
+    too_early = early and (method == "INVITE" or not agreed)
     rules = (
-        (500, leg.side in open_on or (early and leg.side is Side.A)),
-        (491, leg.side.other in open_on or early),
+        (500, leg.side in open_on or (too_early and leg.side is Side.A)),
+        (500, early and leg.session.state is State.HAVE_REMOTE_OFFER),
+        (491, leg.side.other in open_on or too_early),
         (491, leg.unacked is not None or other.unacked is not None),
-        (491, not other.session.can_offer),
+        (491, not leg.session.can_offer or not other.session.can_offer),
+        (491, early and method == "UPDATE" and "UPDATE" not in other.allow),
     )
     return next((status for status, applies in rules if applies), None)
 
 
-def _refuse(
+def refuse(
     ctx: CallContext, leg: Leg, event: RequestArrived, status: int, error: RemoteError | None = None
 ) -> None:
+    """Turn an offer down, with what its maker is to know about it."""
     extra = ctx.retry_soon() if status == 500 else ()
     if isinstance(error, NegotiationError):
         extra = (("Warning", warning_value(error)),)

@@ -69,6 +69,13 @@ class AnswerNotAcknowledged:
 
 
 @dataclass(frozen=True, slots=True)
+class ProgressNotAcknowledged:
+    """A reliable provisional response to the caller's INVITE got no PRACK within 64*T1 (RFC 3262 3)."""
+
+    key: ServerKey
+
+
+@dataclass(frozen=True, slots=True)
 class ResponseTransportFailed:
     """A response could not be sent (RFC 3261 17.2.4)."""
 
@@ -150,6 +157,7 @@ CallEvent = (
     | AckArrived
     | CancelArrived
     | AnswerNotAcknowledged
+    | ProgressNotAcknowledged
     | ResponseTransportFailed
     | ResponseArrived
     | RequestSilent

@@ -5,6 +5,7 @@ from sidestream.call.context import CallContext
 from sidestream.call.facts import CallHeld, CallResumed, CodecChanged
 from sidestream.call.leg import Exchange, Leg
 from sidestream.call.side import Side
+from sidestream.sdp.codecs import matching
 from sidestream.sdp.errors import NegotiationError
 from sidestream.sdp.model import MediaDescription, SessionDescription
 from sidestream.sdp.negotiate import is_held, relay_answer, relay_offer, remote_address
@@ -43,30 +44,58 @@ def offer_on(ctx: CallContext, offerer: Side, offer: SessionDescription) -> Exch
     return Exchange(offerer, offer, other.session.send_offer(relayed))
 
 
-def preview(ctx: CallContext, exchange: Exchange, answer: SessionDescription) -> SessionDescription:
+def preview(
+    ctx: CallContext, exchange: Exchange, answer: SessionDescription, *, firm: bool, tell_firmly: bool
+) -> SessionDescription | None:
     """Relay an answer told ahead of time, and let media flow by it.
 
+    Args:
+        ctx: The call.
+        exchange: The offer.
+        answer: What the answerer said in a provisional response.
+        firm: Whether that response is reliable, so that this is the answer (RFC 3262 5).
+        tell_firmly: Whether the offerer is told in a reliable response.
+
+    Returns:
+        What the offerer is told; None when either of them said or has its answer already.
+
     Raises:
-        NegotiationError: It does not fit the offer; nothing has changed.
+        NegotiationError: It does not fit the offer, or not what the offerer was told; nothing has changed.
     """
     offerer, answerer = ctx.leg(exchange.offerer), ctx.leg(exchange.offerer.other)
-    back = _answer_back(exchange, answer, offerer)
-    answerer.session.receive_preview(answer)
-    sent = offerer.session.send_preview(back)
+    if answerer.session.can_offer:
+        refresh_media(ctx)
+        return None
+    back = _fitting(exchange, answer, offerer)
+    if firm:
+        answerer.session.receive_answer(answer)
+    else:
+        answerer.session.receive_preview(answer)
+    sent: SessionDescription | None = None
+    if not offerer.session.can_offer:
+        say = offerer.session.send_answer if tell_firmly else offerer.session.send_preview
+        sent = say(back)
+    if firm and tell_firmly:
+        _note_hold(ctx, exchange, answer)
     refresh_media(ctx)
     return sent
 
 
-def close_exchange(ctx: CallContext, exchange: Exchange, answer: SessionDescription) -> SessionDescription:
+def close_exchange(
+    ctx: CallContext, exchange: Exchange, answer: SessionDescription
+) -> SessionDescription | None:
     """Relay the answer: both legs' sessions are agreed on, and their media follow.
 
+    Returns:
+        The answer for the offerer; None when it has its answer already, from a reliable response.
+
     Raises:
-        NegotiationError: It does not fit the offer; nothing has changed.
+        NegotiationError: It does not fit the offer, or not what the offerer was told; nothing has changed.
     """
     offerer, answerer = ctx.leg(exchange.offerer), ctx.leg(exchange.offerer.other)
-    back = _answer_back(exchange, answer, offerer)
+    back = _fitting(exchange, answer, offerer)
     answerer.session.receive_answer(answer)
-    sent = offerer.session.send_answer(back)
+    sent = None if offerer.session.can_offer else offerer.session.send_answer(back)
     _note_hold(ctx, exchange, answer)
     refresh_media(ctx)
     return sent
@@ -101,12 +130,24 @@ def refresh_media(ctx: CallContext) -> None:
             ctx.report(CodecChanged(ctx.at, side, leg.codec))
 
 
-def _answer_back(exchange: Exchange, answer: SessionDescription, offerer: Leg) -> SessionDescription:
+def _fitting(exchange: Exchange, answer: SessionDescription, offerer: Leg) -> SessionDescription:
+    """The answer for the offerer.
+
+    Raises:
+        NegotiationError: It does not fit the offer, or wants a codec that an answer told before left out.
+    """
     audio = exchange.offer.audio
     crypto = offerer.protection.answer(audio) if audio is not None else None
-    return relay_answer(
+    back = relay_answer(
         exchange.offer, exchange.relayed, answer, offerer.setup.media, offerer.origin, crypto=crypto
     )
+    if not offerer.session.can_offer:
+        return back
+    told = offerer.session.local.audio if offerer.session.local else None
+    voices = [codec for codec in (back.audio.codecs if back.audio else []) if not codec.is_follower]
+    if told is None or not voices or matching(voices[0], told.codecs) is None:
+        raise NegotiationError("the answer does not fit the one that was told before")
+    return back
 
 
 def _media_of(leg: Leg, *, held: bool) -> UpdateLegMedia | None:

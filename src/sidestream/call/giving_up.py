@@ -1,9 +1,14 @@
 """Peers that are given up: what is told and recorded about them."""
 
-from sidestream.call.commands import CancelRequest
+from sidestream.call.commands import CancelRequest, NextHop
 from sidestream.call.context import CallContext
 from sidestream.call.facts import PeerGivenUp
-from sidestream.call.pending import Attempt
+from sidestream.call.leg import OwedAck
+from sidestream.call.pending import Attempt, Goodbye
+from sidestream.call.side import Side
+from sidestream.sip.dialog import Dialog
+from sidestream.sip.hop import Source
+from sidestream.sip.message import Response
 
 
 def give_up(ctx: CallContext, attempt: Attempt, status: int, detail: str, *, answered: bool = False) -> None:
@@ -17,6 +22,8 @@ def cancel_attempt(
 ) -> None:
     """Cancel the INVITE to a peer (RFC 3261 9.1); its answer is still awaited, and taken leave of.
 
+    One that has answered and was kept waiting is hung up on.
+
     Args:
         ctx: The call.
         attempt: The peer's.
@@ -25,5 +32,20 @@ def cancel_attempt(
         status: What it comes to: 487 where the call no longer wants the peer, 408 where the peer was silent.
     """
     attempt.given_up = True
-    ctx.order(CancelRequest(attempt.request_id, reason))
+    held, attempt.held_answer = attempt.held_answer, None
+    if held is not None:
+        del ctx.pending[attempt.request_id]
+        dismiss(ctx, attempt, *held)
+    else:
+        ctx.order(CancelRequest(attempt.request_id, reason))
     give_up(ctx, attempt, status, detail)
+
+
+def dismiss(ctx: CallContext, attempt: Attempt, response: Response, source: Source) -> None:
+    """Acknowledge a 2xx that comes too late and hang up on it: CANCEL or another fork was first."""
+    dialog = Dialog.from_invite_uac(attempt.request, response)
+    owed = OwedAck(Side.B, attempt.request_id, response.to_tag or "", attempt.request.cseq.number)
+    ctx.acknowledge(ctx.callee, owed, stray=(dialog, source.hop))
+    bye = ctx.dressed(dialog.create_request("BYE"))
+    bye.headers.set("Reason", 'SIP;cause=487;text="Answered too late"')
+    ctx.send(Side.B, bye, NextHop(dialog.next_hop_uri(), (), source.hop), Goodbye(Side.B))

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+from sidestream.call.features import EVERYTHING, Features
 from sidestream.call.headers_policy import HeaderPolicy
-from sidestream.call.setup import ALLOWED_METHODS, ServerIdentity
+from sidestream.call.setup import ServerIdentity
 from sidestream.sdp.errors import NegotiationError
 from sidestream.sdp.model import SessionDescription
 from sidestream.sdp.serializer import serialize
@@ -22,8 +23,6 @@ BODY_HEADERS = (
     "Info-Package",
 )
 """Headers that belong to a body and cross with it."""
-
-ALLOW = ", ".join(sorted(ALLOWED_METHODS))
 
 
 def contact_value(identity: ServerIdentity, transport: str) -> str:
@@ -69,13 +68,24 @@ def dress_request(
     policy: HeaderPolicy,
     source: Headers | None = None,
     session: SessionDescription | None = None,
+    *,
+    features: Features = EVERYTHING,
 ) -> Request:
-    """Add what every request of ours carries: what passes from `source`, our name, and the body."""
+    """Add what every request of ours carries: what passes from `source`, our name, and the body.
+
+    Args:
+        request: As the dialog made it.
+        identity: Our name.
+        policy: What passes.
+        source: Headers of the other side's request.
+        session: Body.
+        features: What the leg can do.
+    """
     if source is not None:
         policy.copy(source, request.headers)
     request.headers.set("User-Agent", identity.user_agent)
     if request.method in {"INVITE", "UPDATE"}:
-        request.headers.set("Allow", ALLOW)
+        request.headers.set("Allow", features.allow)
         request.headers.set("Accept", "application/sdp")
     if session is not None:
         attach_session(request, session)
@@ -110,12 +120,16 @@ def dressed_response(
     phrase: str | None,
     local_tag: str,
     identity: ServerIdentity,
+    *,
+    features: Features = EVERYTHING,
 ) -> Response:
     """A response of ours with what RFC 3261 8.2.6.2 copies, our name, and `Allow` where it helps the peer."""
     response = response_to(request, status, phrase, local_tag)
     response.headers.set("Server", identity.user_agent)
     if status == 405 or (200 <= status < 300 and request.method in {"INVITE", "UPDATE", "OPTIONS"}):
-        response.headers.set("Allow", ALLOW)
+        response.headers.set("Allow", features.allow)
+    if features.options and 200 <= status < 300 and request.method in {"INVITE", "OPTIONS"}:
+        response.headers.set("Supported", ", ".join(features.options))
     if status == 415 or (status == 200 and request.method == "OPTIONS"):
         response.headers.set("Accept", "application/sdp")
     return response

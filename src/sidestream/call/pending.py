@@ -8,12 +8,25 @@ from sidestream.call.record import AttemptRecord
 from sidestream.call.setup import PeerHop
 from sidestream.call.side import Side
 from sidestream.sdp.model import SessionDescription
+from sidestream.sdp.session import OfferAnswer
 from sidestream.sip.dialog import Dialog
 from sidestream.sip.events import ServerKey
-from sidestream.sip.message import Request
+from sidestream.sip.hop import Hop, Source
+from sidestream.sip.message import Request, Response
 
 MAX_EARLY_DIALOGS = 16
 """Early dialogs kept per INVITE: a forking proxy rings a handful of phones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """A PRACK that is due, or on its way (RFC 3262 4)."""
+
+    dialog: Dialog
+    hop: Hop
+    rseq: int
+    cseq: int
+    """Number of the INVITE."""
 
 
 @dataclass(slots=True)
@@ -27,10 +40,26 @@ class Attempt:
     started_at: datetime
     exchange: Exchange | None
     """The caller's offer; None when the callee is to offer (a delayed offer)."""
+    session: OfferAnswer
+    """The offer/answer state that every fork begins with."""
+    reliable: bool = False
+    """Whether the peer was told that we know reliable provisional responses."""
     early: dict[str, Dialog] = field(default_factory=dict)
     """Early dialogs by the peer's tag: more than one when a proxy forked the INVITE (RFC 3261 12.1)."""
     previews: dict[str, SessionDescription] = field(default_factory=dict)
     """Answers told ahead of time in provisional responses, by the peer's tag."""
+    sessions: dict[str, OfferAnswer] = field(default_factory=dict)
+    """Offer/answer states by the peer's tag: each fork answers for itself."""
+    numbers: dict[str, int] = field(default_factory=dict)
+    """RSeq of the last reliable response in order, by the peer's tag."""
+    asked: Exchange | None = None
+    """The callee's offer in a reliable response to an INVITE without one."""
+    asked_by: str = ""
+    """The tag of the fork that made it."""
+    settled: bool = False
+    """Whether its answer has gone back in the PRACK."""
+    held_answer: tuple[Response, Source] | None = None
+    """A 2xx that waits for the caller's PRACK (RFC 3262 3)."""
     given_up: bool = False
     """Cancelled, or answered by another fork: whatever it answers, the call goes on without it."""
     again: bool = False
@@ -76,4 +105,4 @@ class Goodbye:
     side: Side
 
 
-Pending = Attempt | Crossing | Goodbye
+Pending = Attempt | Crossing | Goodbye | Acknowledgement

@@ -10,11 +10,14 @@ from sidestream.call.dtmf import key_press
 from sidestream.call.events import CancelArrived, RequestArrived
 from sidestream.call.facts import DtmfReceived
 from sidestream.call.leg import Leg
+from sidestream.call.prack import late_prack, prack
+from sidestream.call.provisional import speak_on
 from sidestream.call.side import Side
 from sidestream.call.state import CallState, LegPhase
 from sidestream.call.teardown import end, part, settle
 from sidestream.call.verdict import EndedBy, Slug
 from sidestream.sip.message import Request
+from sidestream.sip.reliability import option_tags
 
 _Handler = Callable[[CallContext, Leg, RequestArrived], None]
 
@@ -38,6 +41,10 @@ def arrived(ctx: CallContext, event: RequestArrived) -> None:
         return
     if not leg.dialog.accept_remote_cseq(request.cseq.number):
         ctx.respond(leg, (event.key, request), 500)
+        return
+    unknown = leg.setup.features.unknown(option_tags(request, "Require"))
+    if unknown:
+        ctx.respond(leg, (event.key, request), 420, extra=(("Unsupported", ", ".join(unknown)),))
         return
     leg.hear(request, event.source)
     over = ctx.state is CallState.ENDING or leg.phase is LegPhase.CLOSED
@@ -74,7 +81,7 @@ def _leg_of(ctx: CallContext, request: Request) -> Leg | None:
         return None
     if (request.call_id, request.to_tag) != (attempt.request.call_id, callee.local_tag):
         return None
-    callee.dialog = fork
+    speak_on(ctx, attempt, request.from_tag)
     return callee
 
 
@@ -129,9 +136,10 @@ _METHODS: Final[Mapping[str, _Handler]] = {
     "INVITE": renegotiate,
     "MESSAGE": pass_on,
     "OPTIONS": _options,
+    "PRACK": prack,
     "UPDATE": renegotiate,
 }
 """What a request asks for while the call lives; any other method is answered 405."""
 
-_AT_THE_END: Final[Mapping[str, _Handler]] = {"BYE": _late_bye}
+_AT_THE_END: Final[Mapping[str, _Handler]] = {"BYE": _late_bye, "PRACK": late_prack}
 """What is still understood once the verdict is decided; all else is answered 481."""

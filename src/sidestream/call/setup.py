@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from sidestream.call.features import EVERYTHING, Features
 from sidestream.call.headers_policy import HeaderPolicy
 from sidestream.sdp.negotiate import MediaAddress
 from sidestream.sdp.protection import Protection
@@ -12,9 +13,6 @@ from sidestream.sip.hop import Hop
 RING_TIMEOUT = 180.0
 """Seconds a peer may ring: RFC 3261 16.6 step 11 wants more than three minutes of a proxy; carriers end at
 three."""
-
-ALLOWED_METHODS = frozenset({"ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "OPTIONS", "UPDATE"})
-"""What `Allow` says; REFER, PRACK and subscriptions are answered 405."""
 
 TEARDOWN_TIMEOUT = 40.0
 """Seconds until a call ends without its peers' consent: over 64*T1 (32 s), when every BYE has timed out by
@@ -47,6 +45,8 @@ class LegSetup:
     """Our address and ports for the leg, already allocated."""
     protection: Protection = field(default_factory=Protection)
     """Whether its media may or must be SRTP; made for this leg alone."""
+    features: Features = EVERYTHING
+    """The extensions of its trunk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

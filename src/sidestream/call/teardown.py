@@ -14,7 +14,7 @@ from sidestream.call.exchange import bridge
 from sidestream.call.facts import CallEnded, CallEnding, HeaderList
 from sidestream.call.giving_up import cancel_attempt
 from sidestream.call.leg import Farewell, Leg
-from sidestream.call.pending import Goodbye
+from sidestream.call.pending import Acknowledgement, Goodbye
 from sidestream.call.side import Side
 from sidestream.call.state import CallState, LegPhase
 from sidestream.call.verdict import RULES, EndedBy, Slug, verdict
@@ -134,6 +134,9 @@ def _terminate_requests(ctx: CallContext) -> None:
             ctx.respond(ctx.caller, (key, request), 487)
     for number, crossing in ctx.crossings():
         if crossing.sent.method != "INVITE":
+            del ctx.pending[number]
+    for number, each in list(ctx.pending.items()):
+        if isinstance(each, Acknowledgement):
             del ctx.pending[number]
 
 

@@ -52,6 +52,7 @@ class Slug(StrEnum):
     MEDIA_TIMEOUT = "media-timeout"
     MEDIA_FAILED = "media-failed"
     ANSWER_NOT_ACKNOWLEDGED = "answer-not-acknowledged"
+    PROGRESS_NOT_ACKNOWLEDGED = "progress-not-acknowledged"
     ANSWER_MISSING = "answer-missing"
     SESSION_LOST = "session-lost"
     CANCELLED_BY_CALLER = "cancelled-by-caller"
@@ -66,6 +67,7 @@ class Slug(StrEnum):
     PEER_TIMEOUT = "peer-timeout"
     PEER_UNREACHABLE = "peer-unreachable"
     PEER_WANTS_CREDENTIALS = "peer-wants-credentials"
+    EXTENSION_REFUSED = "extension-refused"
     ANSWER_UNUSABLE = "answer-unusable"
     CALLER_UNREACHABLE = "caller-unreachable"
     UNKNOWN_TRUNK = "unknown-trunk"
@@ -76,6 +78,8 @@ class Slug(StrEnum):
     DRAINING = "draining"
     NO_MEDIA_PORTS = "no-media-ports"
     RECORDING_REQUIRED = "recording-required"
+    EXTENSION_UNSUPPORTED = "extension-unsupported"
+    EXTENSION_REQUIRED = "extension-required"
     BODY_UNSUPPORTED = "body-unsupported"
     OFFER_UNREADABLE = "offer-unreadable"
     OFFER_NOT_ACCEPTABLE = "offer-not-acceptable"
@@ -134,11 +138,17 @@ RULES: dict[Slug, SlugRule] = {
         "A party never acknowledged the answer to its INVITE.",
         'SIP;cause=408;text="ACK not received"',
     ),
+    Slug.PROGRESS_NOT_ACKNOWLEDGED: SlugRule(
+        _FAILED,
+        504,
+        "The caller never acknowledged a reliable provisional response.",
+        'SIP;cause=504;text="PRACK not received"',
+    ),
     Slug.ANSWER_MISSING: SlugRule(
         _INTERRUPTED,
         488,
-        "A party that was asked for its media in the ACK named none that fits.",
-        'SIP;cause=488;text="No usable SDP answer in ACK"',
+        "A party that was asked for its media in the ACK or PRACK named none that fits.",
+        'SIP;cause=488;text="No usable SDP answer"',
     ),
     Slug.SESSION_LOST: SlugRule(
         _INTERRUPTED, 481, "A party no longer knew the call.", 'SIP;cause=481;text="Dialog lost"'
@@ -163,6 +173,11 @@ RULES: dict[Slug, SlugRule] = {
     Slug.PEER_WANTS_CREDENTIALS: SlugRule(
         _FAILED, 403, "The peer asked for credentials that the trunk does not have."
     ),
+    Slug.EXTENSION_REFUSED: SlugRule(
+        _FAILED,
+        502,
+        "The peer does not know an extension that the trunk requires, or requires one that it does not use.",
+    ),
     Slug.ANSWER_UNUSABLE: SlugRule(
         _FAILED,
         502,
@@ -184,6 +199,12 @@ RULES: dict[Slug, SlugRule] = {
         503,
         "The call must be recorded, and no recorder agreed to it in time.",
         'SIP;cause=503;text="Recording required"',
+    ),
+    Slug.EXTENSION_UNSUPPORTED: SlugRule(
+        _REFUSED, 420, "The INVITE requires an extension that the trunk does not use."
+    ),
+    Slug.EXTENSION_REQUIRED: SlugRule(
+        _REFUSED, 421, "The trunk requires an extension that the caller does not know."
     ),
     Slug.BODY_UNSUPPORTED: SlugRule(_REFUSED, 415, "The INVITE carries a body that is not understood."),
     Slug.OFFER_UNREADABLE: SlugRule(_REFUSED, 400, "The session description of the INVITE is malformed."),
@@ -230,6 +251,8 @@ _BY_STATUS: dict[int, Slug] = {
     408: Slug.NO_ANSWER,
     410: Slug.NUMBER_NOT_FOUND,
     415: Slug.MEDIA_NOT_ACCEPTED,
+    420: Slug.EXTENSION_REFUSED,
+    421: Slug.EXTENSION_REFUSED,
     480: Slug.NO_ANSWER,
     484: Slug.NUMBER_NOT_FOUND,
     485: Slug.NUMBER_NOT_FOUND,

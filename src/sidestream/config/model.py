@@ -44,6 +44,7 @@ from sidestream.config.values import (
     Documents,
     Dtmf,
     Encoding,
+    Extension,
     Layout,
     MetadataName,
     Network,
@@ -197,6 +198,9 @@ class Trunk:
     options_ping: Annotated[Seconds | None, Duration("1s", "1h", "off")] = None
     """How often peers are asked for a sign of life by OPTIONS. One that is down is tried after those that are
     up; with `off` only the calls themselves show it."""
+    prack: Annotated[Extension, Choice(Extension)] = Extension.SUPPORTED
+    """Reliable provisional responses (100rel, RFC 3262): `off` never uses them, `supported` wherever the far
+    side knows them, `required` refuses callers that don't know them (421) and requires them of its peers."""
     max_calls: Annotated[int | None, Whole(1, 100_000, "unlimited")] = None
     """Calls at once on this trunk; `unlimited`: as many as the gateway takes."""
 

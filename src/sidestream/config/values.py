@@ -143,6 +143,14 @@ class Srtp(StrEnum):
     REQUIRED = "required"
 
 
+class Extension(StrEnum):
+    """Whether a SIP extension is used on a trunk."""
+
+    OFF = "off"
+    SUPPORTED = "supported"
+    REQUIRED = "required"
+
+
 class Encoding(StrEnum):
     """The encoding of a stream's audio (stream protocol section 3)."""
 

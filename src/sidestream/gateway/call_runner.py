@@ -14,6 +14,7 @@ from sidestream.call.commands import (
     ClearTimer,
     Command,
     ConfirmAnswer,
+    ConfirmProgress,
     EndCall,
     NextHop,
     Report,
@@ -286,6 +287,8 @@ class CallRunner:
                 sip.respond(key, response)
             case ConfirmAnswer(key=key):
                 sip.confirm_2xx(key)
+            case ConfirmProgress(key=key):
+                sip.confirm_1xx(key)
             case UpdateLegMedia():
                 self._update_leg(command)
             case BridgeMedia(on=on):

@@ -15,6 +15,7 @@ from sidestream.call.events import (
     CancelArrived,
     HangUp,
     HangUpBy,
+    ProgressNotAcknowledged,
     RequestArrived,
     RequestSilent,
     RequestTimedOut,
@@ -22,12 +23,13 @@ from sidestream.call.events import (
     ResponseArrived,
     ResponseTransportFailed,
 )
+from sidestream.call.features import EVERYTHING, Features, Use
 from sidestream.call.messages import dressed_response
 from sidestream.call.participants import callee_of, caller_of
 from sidestream.call.record import CallSnapshot, LegRecord
 from sidestream.call.setup import CallLimits, CallSetup, LegSetup, ServerIdentity
 from sidestream.call.verdict import RULES, Slug, Verdict, verdict
-from sidestream.config.model import Node, VoiceService
+from sidestream.config.model import Node, Trunk, VoiceService
 from sidestream.config.values import Srtp
 from sidestream.gateway.admission import Admission, Admitted, Refused, TokenBucket
 from sidestream.gateway.call_log import log_ending
@@ -56,6 +58,7 @@ from sidestream.sip.events import (
     ClientSilent,
     ClientTimedOut,
     ClientTransportFailed,
+    PrackTimedOut,
     RequestReceived,
     ResponseReceived,
     ServerKey,
@@ -63,6 +66,7 @@ from sidestream.sip.events import (
     SipEvent,
 )
 from sidestream.sip.message import Request
+from sidestream.sip.reliability import option_tags
 
 SERVER_KEYS_MAX: Final = 64
 """Received requests that a call remembers: a CANCEL or a failure concerns the latest ones only."""
@@ -137,7 +141,7 @@ class Calls:
         for runner in list(self._entries):
             runner.abandon()
 
-    def on_event(self, event: SipEvent) -> None:
+    def on_event(self, event: SipEvent) -> None:  # noqa: C901 - one case for each event
         """Bring what the SIP stack tells to the call that it concerns."""
         match event:
             case RequestReceived():
@@ -160,6 +164,8 @@ class Calls:
                 self._bring(runner, RequestTransportFailed(number))
             case AckTimedOut(key=key):
                 self._bring(self._servers.get(key), AnswerNotAcknowledged(key))
+            case PrackTimedOut(key=key):
+                self._bring(self._servers.get(key), ProgressNotAcknowledged(key))
             case ServerTransportFailed(key=key):
                 self._bring(self._servers.get(key), ResponseTransportFailed(key))
             case _:
@@ -242,10 +248,7 @@ class Calls:
             source=f"{source.transport}:{source.host}:{source.port}",
         )
         arrived = RequestArrived(event.key, request, event.source)
-        required = request.headers.values("Require")
-        if required:
-            self._answer(arrived, 420, extra=("Unsupported", ", ".join(required)))
-        elif request.to_tag is not None:
+        if request.to_tag is not None:
             runner = self._dialogs.get((request.call_id, request.to_tag))
             if runner is None:
                 self._answer(arrived, 481)
@@ -254,6 +257,8 @@ class Calls:
                 runner.apply(arrived)
         elif request.method == "INVITE":
             self._on_invite(arrived)
+        elif unknown := EVERYTHING.unknown(option_tags(request, "Require")):
+            self._answer(arrived, 420, extra=("Unsupported", ", ".join(unknown)))
         elif request.method == "OPTIONS":
             self._answer(arrived, 503 if self._parts.admission.draining else 200)
         else:
@@ -322,13 +327,17 @@ class Calls:
     def _leg(self, service: VoiceService, port: int) -> LegSetup:
         node = self._parts.node
         host = str(node.advertise or node.media.address)
-        codecs = service.trunk.codecs if service.trunk else ()
-        srtp = service.trunk.srtp if service.trunk else Srtp.OFF
+        trunk = service.trunk or Trunk()
         protection = Protection(
-            plain=srtp is not Srtp.REQUIRED, secure=srtp is not Srtp.OFF, secret=token_bytes
+            plain=trunk.srtp is not Srtp.REQUIRED, secure=trunk.srtp is not Srtp.OFF, secret=token_bytes
         )
-        media = MediaAddress(host, port, port + 1)
-        return LegSetup(trunk=service.name, codecs=codecs, media=media, protection=protection)
+        return LegSetup(
+            trunk=service.name,
+            codecs=trunk.codecs,
+            media=MediaAddress(host, port, port + 1),
+            protection=protection,
+            features=_features(trunk),
+        )
 
     def _facts(self, setup: CallSetup, invite: Request) -> CallFacts:
         return CallFacts(
@@ -380,3 +389,7 @@ class Calls:
 
     def _count_end(self, ending: Verdict) -> None:
         self._parts.tools.metrics.count(metrics.CALLS, ending.slug.value, ending.result.value)
+
+
+def _features(trunk: Trunk) -> Features:
+    return Features(prack=Use(trunk.prack.value))

@@ -34,6 +34,7 @@ from sidestream.sip.events import (
     ClientSilent,
     ClientTimedOut,
     ClientTransportFailed,
+    PrackTimedOut,
     RequestReceived,
     ResponseReceived,
     ServerKey,
@@ -50,7 +51,7 @@ from sidestream.siprec.group import Circuit, ServerGroup
 from sidestream.siprec.profile import Server
 
 OPTION_TAGS: Final = frozenset({"siprec", "timer"})
-"""What a recorder may require; of calls nothing may be required."""
+"""What a recorder may require; what may be required of calls says `call.features`."""
 
 BODIES: Final[Mapping[str, frozenset[str]]] = {
     method: kinds | METADATA_TYPES for method, kinds in SESSION_BODIES.items()
@@ -285,6 +286,8 @@ class Recordings:
                 return self._on_server(event, key)
             case ClientSilent(key=key):
                 return self.probes.take(event) or key in self._clients  # a recording has its own patience
+            case PrackTimedOut():
+                return False  # a recording session sends no provisional responses
             case _:
                 return self._on_client(event)
 

@@ -18,9 +18,10 @@ import uvloop
 
 from sidestream import __version__
 from sidestream._media import Engine, MediaError
+from sidestream.call import features
 from sidestream.call.events import HangUpBy
 from sidestream.call.routing import PeerAddress
-from sidestream.call.setup import ALLOWED_METHODS, ServerIdentity
+from sidestream.call.setup import ServerIdentity
 from sidestream.config.model import Configuration
 from sidestream.config.problems import Problem
 from sidestream.config.signalling import Dns
@@ -164,8 +165,8 @@ class Gateway:
         self._open_journal()
         media = self._media = self._open_media()
         options = StackOptions(
-            allowed_methods=ALLOWED_METHODS,
-            supported=OPTION_TAGS,
+            allowed_methods=features.ALLOWED_METHODS,
+            supported=features.OPTION_TAGS | OPTION_TAGS,
             bodies=BODIES,
             profile=TimerProfile(patience=node.response_timeout),
             dns=_dns_options(node.dns),

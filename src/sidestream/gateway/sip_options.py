@@ -94,8 +94,8 @@ class StackOptions:
     """How a stack behaves.
 
     Attributes:
-        allowed_methods: methods that reach the user (`call.setup.ALLOWED_METHODS` for a gateway); others get
-            405 or 501.
+        allowed_methods: methods that reach the user (`call.features.ALLOWED_METHODS` for a gateway); others
+            get 405 or 501.
         supported: option tags, lower-cased, that a request may require; others get 420.
         bodies: media types that are understood, by method; others get 415. A method not named takes any.
         advertise: address or name for Via and Contact when it differs from the bound one.

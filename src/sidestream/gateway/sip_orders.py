@@ -34,6 +34,10 @@ class SipOrders(Protocol):
         """Answer a request."""
         ...
 
+    def confirm_1xx(self, key: ServerKey) -> None:
+        """Stop re-sending a reliable provisional response."""
+        ...
+
     def confirm_2xx(self, key: ServerKey) -> None:
         """Stop re-sending a 2xx."""
         ...

@@ -177,6 +177,11 @@ class SipStack:
         self._layer.respond(key, response, self._pump.now())
         self._pump.push()
 
+    def confirm_1xx(self, key: ServerKey) -> None:
+        """See `TransactionLayer.confirm_1xx`."""
+        self._layer.confirm_1xx(key, self._pump.now())
+        self._pump.push()
+
     def confirm_2xx(self, key: ServerKey) -> None:
         """See `TransactionLayer.confirm_2xx`."""
         self._layer.confirm_2xx(key, self._pump.now())

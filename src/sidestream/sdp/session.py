@@ -7,7 +7,7 @@ m-lines never fewer and never moved, payload types never re-used for another cod
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
@@ -90,6 +90,10 @@ class OfferAnswer:
     _agreed: _Agreed = (None, None, False)
     _last_sent: SessionDescription | None = None
     _numbers: dict[int, tuple[CodecKey, str | None]] = field(default_factory=dict)
+
+    def copy(self) -> OfferAnswer:
+        """Another one that stands where this one does: one offer may be answered by several forks."""
+        return replace(self, _numbers=dict(self._numbers))
 
     @property
     def can_offer(self) -> bool:

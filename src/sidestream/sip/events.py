@@ -77,6 +77,13 @@ class AckTimedOut:
 
 
 @dataclass(frozen=True, slots=True)
+class PrackTimedOut:
+    """Our reliable provisional response was never acknowledged: answer the INVITE 5xx (RFC 3262 §3)."""
+
+    key: ServerKey
+
+
+@dataclass(frozen=True, slots=True)
 class ServerTransportFailed:
     """Our response could not be sent, or our refusal was never acknowledged (RFC 3261 §17.2.1, §17.2.4)."""
 
@@ -92,5 +99,6 @@ SipEvent = (
     | ClientTimedOut
     | ClientTransportFailed
     | AckTimedOut
+    | PrackTimedOut
     | ServerTransportFailed
 )

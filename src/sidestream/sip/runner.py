@@ -154,20 +154,21 @@ class Runner:
             return None
         if timer not in _RETRANSMISSIONS:
             return self._durations[transaction.hop.reliable][timer]
-        if transaction.hop.reliable and timer is not Timer.RESEND_2XX:
+        if transaction.hop.reliable and timer not in _ON_EVERY_TRANSPORT:
             return None
         transaction.interval = self._next_interval(transaction, timer)
         return transaction.interval
 
     def _next_interval(self, transaction: Transaction, timer: Timer) -> float:
-        if timer is Timer.A:
+        if timer in {Timer.A, Timer.RESEND_1XX}:
             return transaction.interval * 2 or self._profile.t1
         if timer is Timer.E and transaction.state is State.PROCEEDING:
             return self._profile.t2  # §17.1.2.2
         return min(transaction.interval * 2 or self._profile.t1, self._profile.t2)
 
 
-_RETRANSMISSIONS = frozenset({Timer.A, Timer.E, Timer.G, Timer.RESEND_2XX})
+_ON_EVERY_TRANSPORT = frozenset({Timer.RESEND_1XX, Timer.RESEND_2XX})
+_RETRANSMISSIONS = frozenset({Timer.A, Timer.E, Timer.G, *_ON_EVERY_TRANSPORT})
 
 
 def _durations(profile: TimerProfile, *, reliable: bool) -> dict[Timer, float]:
@@ -185,6 +186,7 @@ def _durations(profile: TimerProfile, *, reliable: bool) -> dict[Timer, float]:
         Timer.TRYING: profile.trying_after,
         Timer.LATE_TRYING: profile.late_trying,
         Timer.ACK_WAIT: long,
+        Timer.PRACK_WAIT: long,
         Timer.CANCEL_WAIT: long,
         Timer.ABANDONED: long,
         Timer.PATIENCE: profile.patience,

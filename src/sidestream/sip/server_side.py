@@ -11,6 +11,7 @@ from sidestream.sip.events import (
     AckReceived,
     AckTimedOut,
     CancelReceived,
+    PrackTimedOut,
     RequestReceived,
     ServerKey,
     ServerTransportFailed,
@@ -37,11 +38,12 @@ class ServerTransaction(Transaction):
         match: what its repetitions have in common with it.
         merge: what its copies over other paths have in common with it.
         to_tag: the tag our answers carry.
+        reliable: the provisional response that waits for its PRACK.
         silent: whether the layer answers it itself, so that the user does not hear of it.
         ack: the ACK being applied.
     """
 
-    __slots__ = ("_side", "ack", "key", "match", "merge", "request", "silent", "source", "to_tag")
+    __slots__ = ("_side", "ack", "key", "match", "merge", "reliable", "request", "silent", "source", "to_tag")
 
     def __init__(self, side: ServerSide, key: ServerKey, request: Request, source: Source) -> None:
         hop = response_hop(request.top_via, source)
@@ -53,10 +55,11 @@ class ServerTransaction(Transaction):
         self.match: ServerMatch = ()
         self.merge: MergeMatch | None = None
         self.to_tag: str | None = None
+        self.reliable = b""
         self.silent = False
         self.ack: tuple[Request, Source] | None = None
 
-    def perform(self, do: Do) -> None:
+    def perform(self, do: Do) -> None:  # noqa: C901 - one line for each act
         """See `Transaction.perform`."""
         runner = self._side.runner
         if do is Do.SEND:
@@ -66,6 +69,8 @@ class ServerTransaction(Transaction):
         elif do is Do.SEND_100 and self.request is not None:
             self.data = serialize(response_to(self.request, 100))
             runner.send(self.data, self.hop)
+        elif do is Do.SEND_RELIABLE:
+            runner.send(self.reliable, self.hop)
         elif self.silent:
             pass
         elif do is Do.PASS and self.ack is not None:
@@ -76,6 +81,8 @@ class ServerTransaction(Transaction):
             runner.events.append(ServerTransportFailed(self.key))
         elif do is Do.ACK_TIMED_OUT:
             runner.events.append(AckTimedOut(self.key))
+        elif do is Do.PRACK_TIMED_OUT:
+            runner.events.append(PrackTimedOut(self.key))
 
     def ended(self) -> None:
         """See `Transaction.ended`."""
@@ -132,11 +139,15 @@ class ServerSide:
         transaction = self._by_key.get(key)
         if transaction is None or _is_forbidden(response, transaction):
             return
-        cause = _input(response)
+        cause = _input(response, transaction)
         move = transaction.machine.move(transaction.state, cause)
         if Do.SEND in move.do:
             transaction.data = serialize(response)
             transaction.to_tag = response.to_tag
+            if cause is not Input.ANSWER_1XX and transaction.state is State.PROCEEDING:
+                transaction.interval = 0.0  # what is repeated from now on begins anew at T1
+            if cause is Input.ANSWER_RELIABLE:
+                transaction.reliable = transaction.data
         self.runner.apply(transaction, cause, now)
         if response.status >= 200:
             transaction.request = None
@@ -146,6 +157,12 @@ class ServerSide:
         transaction = self._by_key.get(key)
         if transaction is not None and transaction.machine is INVITE_SERVER:
             self.runner.apply(transaction, Input.ACKNOWLEDGED, now)
+
+    def confirm_1xx(self, key: ServerKey, now: float) -> None:
+        """See `TransactionLayer.confirm_1xx`."""
+        transaction = self._by_key.get(key)
+        if transaction is not None and transaction.machine is INVITE_SERVER:
+            self.runner.apply(transaction, Input.PRACKED, now)
 
     def transport_failed(self, hop: Hop, now: float) -> None:
         """The peer cannot be reached at this hop.
@@ -243,9 +260,10 @@ def _is_forbidden(response: Response, transaction: ServerTransaction) -> bool:
     return response.status != 100 or not transaction.hop.reliable
 
 
-def _input(response: Response) -> Input:
+def _input(response: Response, transaction: ServerTransaction) -> Input:
     if response.status < 200:
-        return Input.ANSWER_1XX
+        reliable = "RSeq" in response.headers and transaction.machine is INVITE_SERVER
+        return Input.ANSWER_RELIABLE if reliable else Input.ANSWER_1XX
     return Input.ANSWER_2XX if response.status < 300 else Input.ANSWER_FAILURE
 
 

@@ -40,14 +40,16 @@ class Input(Enum):
     RECEIVED_AGAIN = "request again"
     RECEIVED_ACK = "ACK"
     ANSWER_1XX = "1xx from TU"
+    ANSWER_RELIABLE = "reliable 1xx from TU"
     ANSWER_2XX = "2xx from TU"
     ANSWER_FAILURE = "300-699 from TU"
     ACKNOWLEDGED = "TU has the ACK"
+    PRACKED = "TU has the PRACK"
     TRANSPORT_ERROR = "transport error"
 
 
 class Timer(Enum):
-    """The timers of RFC 3261 §17 (table 4) and RFC 6026, and seven that RFCs describe without a letter."""
+    """The timers of RFC 3261 §17 (table 4) and RFC 6026, and nine that RFCs describe without a letter."""
 
     __hash__ = object.__hash__
 
@@ -65,6 +67,8 @@ class Timer(Enum):
     M = "timer M"
     TRYING = "200 ms"  # §17.2.1: 100 unless the TU answers within 200 ms
     LATE_TRYING = "timer E at T2"  # RFC 4320 §4.1: by then a request other than INVITE gets its 100
+    RESEND_1XX = "reliable 1xx retransmission"  # RFC 3262 §3: T1 doubling, on every transport
+    PRACK_WAIT = "64*T1 without PRACK"  # RFC 3262 §3
     RESEND_2XX = "2xx retransmission"  # §13.3.1.4: T1 doubling to T2, on every transport
     ACK_WAIT = "64*T1 without ACK"  # §13.3.1.4
     CANCEL_WAIT = "64*T1 after CANCEL"  # §9.1
@@ -77,12 +81,14 @@ class Do(Enum):
 
     SEND = "send"
     SEND_100 = "send 100"
+    SEND_RELIABLE = "send reliable 1xx"
     SEND_ACK = "send ACK"
     PASS = "to TU"  # noqa: S105 - not a password
     TIMED_OUT = "inform TU: timeout"
     FAILED = "inform TU: transport failed"
     ACK_TIMED_OUT = "inform TU: no ACK"
     SILENT = "try the next hop"
+    PRACK_TIMED_OUT = "inform TU: no PRACK"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +204,11 @@ NON_INVITE_CLIENT = Machine(
     },
 )
 
+_UNANSWERED = (_T.TRYING, _T.RESEND_1XX, _T.PRACK_WAIT)
+_LATE = (_I.ANSWER_RELIABLE, _I.PRACKED)
+
 INVITE_SERVER = Machine(
-    # RFC 3261 §17.2.1, RFC 6026 §8.5
+    # RFC 3261 §17.2.1, RFC 6026 §8.5, RFC 3262 §3
     "INVITE server transaction",
     Move(_S.PROCEEDING, (_D.PASS,), (_T.TRYING,)),
     {
@@ -207,9 +216,16 @@ INVITE_SERVER = Machine(
         (_S.PROCEEDING, _T.TRYING): Move(_S.PROCEEDING, (_D.SEND_100,)),
         (_S.PROCEEDING, _I.ANSWER_1XX): Move(_S.PROCEEDING, (_D.SEND,), (), (_T.TRYING,)),
         (_S.PROCEEDING, _I.ANSWER_2XX): Move(
-            _S.ACCEPTED, (_D.SEND,), (_T.RESEND_2XX, _T.ACK_WAIT, _T.L), (_T.TRYING,)
+            _S.ACCEPTED, (_D.SEND,), (_T.RESEND_2XX, _T.ACK_WAIT, _T.L), _UNANSWERED
         ),
-        (_S.PROCEEDING, _I.ANSWER_FAILURE): Move(_S.COMPLETED, (_D.SEND,), (_T.G, _T.H), (_T.TRYING,)),
+        (_S.PROCEEDING, _I.ANSWER_FAILURE): Move(_S.COMPLETED, (_D.SEND,), (_T.G, _T.H), _UNANSWERED),
+        # RFC 3262 §3: repeated on every transport until the PRACK, or until the final answer.
+        (_S.PROCEEDING, _I.ANSWER_RELIABLE): Move(
+            _S.PROCEEDING, (_D.SEND,), (_T.RESEND_1XX, _T.PRACK_WAIT), (_T.TRYING,)
+        ),
+        (_S.PROCEEDING, _T.RESEND_1XX): Move(_S.PROCEEDING, (_D.SEND_RELIABLE,), (_T.RESEND_1XX,)),
+        (_S.PROCEEDING, _I.PRACKED): Move(_S.PROCEEDING, (), (), (_T.RESEND_1XX, _T.PRACK_WAIT)),
+        (_S.PROCEEDING, _T.PRACK_WAIT): Move(_S.PROCEEDING, (_D.PRACK_TIMED_OUT,), (), (_T.RESEND_1XX,)),
         (_S.PROCEEDING, _I.TRANSPORT_ERROR): Move(_S.PROCEEDING, (_D.FAILED,)),
         **_stay(_S.PROCEEDING, _I.RECEIVED_ACK, _I.ACKNOWLEDGED),
         (_S.COMPLETED, _I.RECEIVED_AGAIN): Move(_S.COMPLETED, (_D.SEND,)),
@@ -217,10 +233,11 @@ INVITE_SERVER = Machine(
         (_S.COMPLETED, _I.RECEIVED_ACK): Move(_S.CONFIRMED, (), (_T.I,), (_T.G, _T.H)),
         (_S.COMPLETED, _T.H): Move(_S.TERMINATED, (_D.FAILED,)),
         (_S.COMPLETED, _I.TRANSPORT_ERROR): Move(_S.COMPLETED, (_D.FAILED,)),
-        **_stay(_S.COMPLETED, _I.ANSWER_1XX, _I.ANSWER_2XX, _I.ANSWER_FAILURE, _I.ACKNOWLEDGED),
+        **_stay(_S.COMPLETED, *_LATE, _I.ANSWER_1XX, _I.ANSWER_2XX, _I.ANSWER_FAILURE, _I.ACKNOWLEDGED),
         (_S.CONFIRMED, _T.I): _END,
         **_stay(
             _S.CONFIRMED,
+            *_LATE,
             _I.RECEIVED_AGAIN,
             _I.RECEIVED_ACK,
             _I.ANSWER_1XX,
@@ -237,7 +254,7 @@ INVITE_SERVER = Machine(
         (_S.ACCEPTED, _T.ACK_WAIT): Move(_S.ACCEPTED, (_D.ACK_TIMED_OUT,), (), (_T.RESEND_2XX,)),
         (_S.ACCEPTED, _I.TRANSPORT_ERROR): Move(_S.ACCEPTED, (_D.FAILED,)),
         (_S.ACCEPTED, _T.L): _END,
-        **_stay(_S.ACCEPTED, _I.RECEIVED_AGAIN, _I.ANSWER_1XX, _I.ANSWER_FAILURE),
+        **_stay(_S.ACCEPTED, *_LATE, _I.RECEIVED_AGAIN, _I.ANSWER_1XX, _I.ANSWER_FAILURE),
     },
 )
 

@@ -139,6 +139,9 @@ class TransactionLayer:
     def respond(self, key: ServerKey, response: Response, now: float) -> None:
         """Answer a request. A 2xx to INVITE is re-sent until `confirm_2xx` (RFC 3261 §13.3.1.4).
 
+        A provisional response with an RSeq is re-sent until `confirm_1xx` or the final answer (RFC 3262 §3);
+        one of them may be under way at a time.
+
         An answer after the final one, or to a transaction that is over, has no effect; nor has, for another
         request than INVITE, what RFC 4320 §4 forbids: 408, and provisional responses but a late 100.
         """
@@ -147,6 +150,10 @@ class TransactionLayer:
     def confirm_2xx(self, key: ServerKey, now: float) -> None:
         """The ACK of our 2xx arrived: stop re-sending it."""
         self._servers.confirm(key, now)
+
+    def confirm_1xx(self, key: ServerKey, now: float) -> None:
+        """The PRACK of our reliable provisional response arrived: stop re-sending it."""
+        self._servers.confirm_1xx(key, now)
 
     def transport_failed(self, hop: Hop, now: float) -> None:
         """The driver could not send to `hop`.

@@ -24,6 +24,7 @@ from sidestream.sip.events import (
     ClientSilent,
     ClientTimedOut,
     ClientTransportFailed,
+    PrackTimedOut,
     RequestReceived,
     ResponseReceived,
     ServerKey,
@@ -234,7 +235,13 @@ class Phone:
                 self._take_from_server(event)
 
     def _take_from_server(
-        self, event: RequestReceived | AckReceived | CancelReceived | AckTimedOut | ServerTransportFailed
+        self,
+        event: RequestReceived
+        | AckReceived
+        | CancelReceived
+        | AckTimedOut
+        | PrackTimedOut
+        | ServerTransportFailed,
     ) -> None:
         match event:
             case RequestReceived(key=key, request=request, source=source):
@@ -250,7 +257,7 @@ class Phone:
                     self._cancelled.add(key)
                 else:
                     call.take_cancel()
-            case AckTimedOut(key=key) | ServerTransportFailed(key=key):
+            case AckTimedOut(key=key) | PrackTimedOut(key=key) | ServerTransportFailed(key=key):
                 if (call := self._by_server.get(key)) is not None:
                     call.finish("our answer was never acknowledged")
 

@@ -1,9 +1,9 @@
 import pytest
 
 from call_script import CallBench
+from sidestream.call.features import EVERYTHING
 from sidestream.call.headers_policy import HeaderPolicy
 from sidestream.call.messages import (
-    ALLOW,
     carry_body,
     contact_value,
     dress_request,
@@ -57,7 +57,9 @@ def test_the_identities_of_the_first_invite_are_the_callers_with_our_tag() -> No
     assert (invite.call_id, invite.cseq.number) == ("id", 1)
 
 
-@pytest.mark.parametrize(("method", "allow"), [("INVITE", ALLOW), ("UPDATE", ALLOW), ("BYE", None)])
+@pytest.mark.parametrize(
+    ("method", "allow"), [("INVITE", EVERYTHING.allow), ("UPDATE", EVERYTHING.allow), ("BYE", None)]
+)
 def test_what_a_request_says_about_us(method: str, allow: str | None) -> None:
     request = dress_request(Request(method, "sip:x"), IDENTITY, HeaderPolicy(), Headers([("X-A", "1")]))
     assert request.headers.get("User-Agent") == "S"

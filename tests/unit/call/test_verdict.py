@@ -11,11 +11,13 @@ from sidestream.call.events import (
     HangUpBy,
     MediaFailed,
     MediaTimedOut,
+    ProgressNotAcknowledged,
     RecordingRefused,
     RequestTransportFailed,
     ResponseTransportFailed,
     TimerName,
 )
+from sidestream.call.features import Features, Use
 from sidestream.call.setup import CallLimits
 from sidestream.call.side import Side
 from sidestream.call.verdict import RULES, EndedBy, ResultClass, Slug, slug_of_status, verdict
@@ -138,6 +140,17 @@ def unrecorded() -> CallBench:
     return bench
 
 
+def unpracked() -> CallBench:
+    bench = CallBench(headers=[("Supported", "100rel")]).start()
+    bench.ring()
+    bench.apply(ProgressNotAcknowledged(bench.invite_key))
+    return bench
+
+
+def unmet() -> CallBench:
+    return CallBench(features=(Features(prack=Use.REQUIRED), Features())).start()
+
+
 ENDINGS: dict[Slug, Callable[[], CallBench]] = {
     Slug.CALLER_HUNG_UP: lambda: hung_up(Side.A),
     Slug.CALLEE_HUNG_UP: lambda: hung_up(Side.B),
@@ -148,6 +161,10 @@ ENDINGS: dict[Slug, Callable[[], CallBench]] = {
     Slug.MEDIA_TIMEOUT: silent,
     Slug.MEDIA_FAILED: engine_lost,
     Slug.ANSWER_NOT_ACKNOWLEDGED: unacknowledged,
+    Slug.PROGRESS_NOT_ACKNOWLEDGED: unpracked,
+    Slug.EXTENSION_REFUSED: lambda: refused(420),
+    Slug.EXTENSION_REQUIRED: unmet,
+    Slug.EXTENSION_UNSUPPORTED: lambda: CallBench(headers=[("Require", "timetravel")]).start(),
     Slug.ANSWER_MISSING: answer_missing,
     Slug.SESSION_LOST: lost,
     Slug.CANCELLED_BY_CALLER: cancelled,
@@ -217,7 +234,8 @@ def test_a_verdict_may_say_more() -> None:
         ((486, 600), Slug.BUSY),
         ((415, 488, 606), Slug.MEDIA_NOT_ACCEPTED),
         ((603, 607, 608), Slug.DECLINED),
-        ((400, 402, 403, 405, 420, 481, 482, 483, 487, 491, 699), Slug.REJECTED),
+        ((420, 421), Slug.EXTENSION_REFUSED),
+        ((400, 402, 403, 405, 481, 482, 483, 487, 491, 699), Slug.REJECTED),
         ((500, 501, 502, 503, 504, 505, 513, 580, 599), Slug.PEER_FAILED),
     ],
 )

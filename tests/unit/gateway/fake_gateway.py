@@ -79,6 +79,9 @@ class FakeSip:
             raise self.failure
         self.answers.append((key, response))
 
+    def confirm_1xx(self, key: ServerKey) -> None:
+        self.confirmed.append(key)
+
     def confirm_2xx(self, key: ServerKey) -> None:
         self.confirmed.append(key)
 

@@ -1,0 +1,58 @@
+"""What a trunk wants of SIP beyond RFC 3261: the extensions that a leg speaks."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from sidestream.sip import reliability
+
+BASE_METHODS: Final = frozenset({"ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "OPTIONS", "UPDATE"})
+"""Methods that every leg takes."""
+
+
+class Use(StrEnum):
+    """Whether an extension is used on a leg."""
+
+    OFF = "off"
+    SUPPORTED = "supported"
+    """Where the far side knows it."""
+    REQUIRED = "required"
+    """With far sides that know it only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """The extensions of one leg."""
+
+    prack: Use = Use.SUPPORTED
+    """Reliable provisional responses (RFC 3262)."""
+
+    @property
+    def methods(self) -> frozenset[str]:
+        """Methods that a party of the leg may send."""
+        return BASE_METHODS | ({"PRACK"} if self.prack is not Use.OFF else frozenset())
+
+    @property
+    def allow(self) -> str:
+        """The `Allow` value."""
+        return ", ".join(sorted(self.methods))
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The option tags that the leg knows: what `Supported` lists, and what may be required of it."""
+        return (reliability.TAG,) if self.prack is not Use.OFF else ()
+
+    def unknown(self, required: Iterable[str]) -> tuple[str, ...]:
+        """The option tags among those required that the leg does not know."""
+        return tuple(tag for tag in required if tag.lower() not in self.options)
+
+
+EVERYTHING: Final = Features()
+"""What the gateway can do, before it is known which trunk is meant."""
+
+ALLOWED_METHODS: Final = EVERYTHING.methods
+"""Methods that reach calls; the trunk of each decides about the rest."""
+
+OPTION_TAGS: Final = frozenset(EVERYTHING.options)
+"""Option tags that reach calls; the trunk of each decides."""
