@@ -5,6 +5,9 @@ from contextlib import suppress
 
 from fuzz.target import Target
 from sidestream.call.body import session_or_none
+from sidestream.sip.digest import Algorithm, parse_challenge, parse_credentials
+from sidestream.sip.digest_client import Again, DigestClient
+from sidestream.sip.digest_server import Denied, DigestServer, NonceCounts, Nonces, Realm
 from sidestream.sip.errors import ParseError
 from sidestream.sip.framing import FramingError, StreamFramer
 from sidestream.sip.grammar import split_list
@@ -14,7 +17,7 @@ from sidestream.sip.multipart import MAX_PARTS, build_multipart, parse_multipart
 from sidestream.sip.parser import MAX_MESSAGE, parse_message, validate, validate_request
 from sidestream.sip.serializer import serialize
 from sidestream.sip.uri import parse_uri, uris_match
-from sip_script import PEER, PEER_TCP, Bench
+from sip_script import PEER, PEER_TCP, Bench, outbound, reply
 
 _FRAMER_LIMIT = 2048
 
@@ -158,9 +161,36 @@ def multipart(data: bytes) -> None:
         assert parse_multipart(*build_multipart(parts, "unheard-of")) == parts
 
 
+def digest(data: bytes) -> None:
+    """A line of authentication is read back from what it writes; a challenge is answered or refused.
+
+    The same line is also judged as the credentials of a request.
+    """
+    text = data.decode("utf-8", "replace").replace("\r", "").replace("\n", "")
+    for parse in (parse_challenge, parse_credentials):
+        try:
+            found = parse(text)
+        except ParseError as error:
+            check_error(error)
+            continue
+        assert found is None or parse(str(found)) == found
+    request = outbound()
+    response = reply(request, 401)
+    response.headers.add("WWW-Authenticate", text)
+    outcome = DigestClient("u", "p", "*", lambda: "c").answer(request, response, "")
+    if isinstance(outcome, Again):
+        (line,) = outcome.request.headers.get_all("Authorization")
+        assert parse_credentials(line) is not None
+    request.headers.add("Authorization", text)
+    realm = Realm("r", {"u": "p"}.get, (Algorithm.SHA_256, Algorithm.MD5))
+    judged = DigestServer(Nonces(b"k", bytes), NonceCounts()).judge(request, realm, "h", 1.0)
+    assert isinstance(judged, Denied)
+
+
 TARGETS = (
     Target("sip_message", sip_message, "message", short_runs=1500),
     Target("sip_stream", sip_stream, "message", short_runs=4000),
     Target("sip_value", sip_value, "value", max_bytes=512, short_runs=15000),
+    Target("digest", digest, "digest", max_bytes=1024, short_runs=6000),
     Target("multipart", multipart, "multipart", max_bytes=2048, short_runs=8000),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sidestream.sip.digest import credentials_of
 from sidestream.sip.errors import ParseError
 from sidestream.sip.headers import CSeq, parse_name_addr
 from sidestream.sip.message import Headers, Request, Response
@@ -81,7 +82,10 @@ def ack_for(invite: Request, response: Response) -> Request:
         invite: the INVITE as it was sent, with its Via.
         response: what is acknowledged.
     """
-    return _companion(invite, "ACK", response.headers.get("To") or invite.headers.get("To") or "")
+    ack = _companion(invite, "ACK", response.headers.get("To") or invite.headers.get("To") or "")
+    for name, value in credentials_of(invite):
+        ack.headers.append_wire(name, value)  # §22.1
+    return ack
 
 
 def cancel_for(invite: Request, reason: str | None = None) -> Request:
