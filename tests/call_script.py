@@ -4,7 +4,7 @@ Whatever the call sends goes over the wire form and is validated as a peer would
 checked after each step: one final response for each request, nothing after `EndCall`, no timer left.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
@@ -43,6 +43,7 @@ from sidestream.sdp.negotiate import MediaAddress
 from sidestream.sdp.parser import parse as parse_sdp
 from sidestream.sdp.protection import Protection
 from sidestream.sip.builder import cancel_for, response_to
+from sidestream.sip.digest_client import DigestClient
 from sidestream.sip.events import ServerKey
 from sidestream.sip.hop import Source
 from sidestream.sip.message import Headers, Message, Request, Response
@@ -119,9 +120,10 @@ class CallBench:
         codecs: Of both trunks.
         srtp: Protection of the caller's and the callee's leg.
         features: Of the caller's trunk and the callee's.
+        auth: Credentials of the trunks, by side.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a test names the few that it is about
         self,
         *,
         offer: bytes = OFFER,
@@ -132,8 +134,10 @@ class CallBench:
         codecs: tuple[str, ...] = ("PCMU", "PCMA", "telephone-event"),
         srtp: tuple[Protection, Protection] | None = None,
         features: tuple[Features, Features] = (Features(), Features()),
+        auth: Mapping[Side, DigestClient] | None = None,
     ) -> None:
         tokens = count(1)
+        auth = auth or {}
         of_caller, of_callee = srtp or (Protection(), Protection())
         self.now = 100.0
         self.keys = count(1)
@@ -154,6 +158,7 @@ class CallBench:
                 media=OUR_CALLER_SIDE,
                 protection=of_caller,
                 features=features[0],
+                auth=auth.get(Side.A),
             ),
             callee=LegSetup(
                 trunk="desk",
@@ -161,6 +166,7 @@ class CallBench:
                 media=OUR_CALLEE_SIDE,
                 protection=of_callee,
                 features=features[1],
+                auth=auth.get(Side.B),
             ),
             peers=PEERS[:peers],
             identity=ServerIdentity(

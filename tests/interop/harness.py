@@ -135,6 +135,7 @@ node:
 accounts:
   - name: acme
     subscriptions: [voice-integration]
+{account_keys}
     voice_services:
       - name: carrier
         kind: carrier
@@ -142,6 +143,7 @@ accounts:
           peers: [{{uri: "sip:127.0.0.2:{carrier};transport={transport}"}}]
           match: [127.0.0.2/32]
           codecs: [PCMU, PCMA, telephone-event]
+{carrier_keys}
       - name: support-desk
         kind: contact_center
         trunk:
@@ -169,6 +171,10 @@ class Setup:
     """Further YAML at the indentation of the node's keys."""
     trunk: str = ""
     """The same for the desk's trunk."""
+    carrier: str = ""
+    """The same for the carrier's trunk."""
+    account: str = ""
+    """The same for the account's keys."""
     integrations: str = ""
     """YAML at the indentation of a voice service's keys."""
     max_calls: int = 2000
@@ -198,6 +204,8 @@ def gateway(directory: Path, setup: Setup | None = None) -> Iterator[Gateway]:
             peers=setup.peers or first + last,
             node=setup.node,
             trunk=setup.trunk,
+            carrier_keys=setup.carrier,
+            account_keys=setup.account,
             integrations=setup.integrations,
             max_calls=setup.max_calls,
         )

@@ -7,6 +7,7 @@ passed on. A peer that is busy, declines or does not know the number has decided
 
 from typing import Final
 
+from sidestream.call.authentication import CHALLENGES
 from sidestream.call.body import BodyError, session_of
 from sidestream.call.commands import NextHop
 from sidestream.call.context import CallContext
@@ -24,21 +25,32 @@ from sidestream.call.state import CallState, LegPhase
 from sidestream.call.teardown import end, settle
 from sidestream.call.verdict import RULES, EndedBy, ResultClass, Slug, slug_of_status
 from sidestream.sdp.errors import NegotiationError, SdpError
+from sidestream.sip.digest_client import NotAnswered
 from sidestream.sip.hop import Transport
 from sidestream.sip.message import Request, Response
 from sidestream.sip.reliability import TAG, option_tags
 from sidestream.sip.uri import SipUri
 
-FAILOVER: Final = frozenset({408, 500, 502, 503, 504})
+FAILOVER: Final = frozenset({401, 407, 408, 500, 502, 503, 504})
 """Statuses that say something about the peer and not about the callee: another peer may do better.
-408 stands for silence and 503 for a transport failure too (RFC 3261 8.1.3.1)."""
+408 stands for silence and 503 for a transport failure too (RFC 3261 8.1.3.1), 401 and 407 for a challenge
+that our credentials don't meet."""
 
-OURS_INSTEAD: Final = frozenset({Slug.PEER_WANTS_CREDENTIALS, Slug.REDIRECTED, Slug.EXTENSION_REFUSED})
+OURS_INSTEAD: Final = frozenset(
+    {Slug.PEER_WANTS_CREDENTIALS, Slug.CREDENTIALS_REJECTED, Slug.REDIRECTED, Slug.EXTENSION_REFUSED}
+)
 """Failures whose status is between the peer and us: challenges, redirections and extensions are not for the
 caller."""
 
 NOT_ACCEPTABLE: Final = frozenset({415, 488, 606})
 """Statuses by which a peer refuses an offer of SRTP that it cannot have, among other reasons."""
+_UNANSWERED: Final = {
+    None: "",
+    NotAnswered.REJECTED: " to the credentials of the trunk",
+    NotAnswered.OTHER_REALM: " for a realm that the trunk's credentials are not for",
+    NotAnswered.UNUSABLE: " without a challenge that can be answered",
+}
+"""What is added to a challenge's status in the verdict's detail."""
 
 _BY_CALLEE: Final = frozenset({ResultClass.UNANSWERED, ResultClass.REJECTED})
 
@@ -93,13 +105,18 @@ def refused(ctx: CallContext, attempt: Attempt, response: Response) -> None:
         settle(ctx)
         return
     status = response.status
-    said = f"{status} {response.reason}".strip()
+    said = f"{status} {response.reason}".strip() + _UNANSWERED[attempt.unanswered]
     give_up(ctx, attempt, status, said, answered=True)
     if _try_without_srtp(ctx, attempt, status) or _try_another(ctx, status):
         return
-    slug = slug_of_status(status)
+    rejected = attempt.unanswered is NotAnswered.REJECTED
+    slug = Slug.CREDENTIALS_REJECTED if rejected else slug_of_status(status)
     detail = _with_words(slug, f"the peer said {said}")
     by = EndedBy.CALLEE if RULES[slug].result in _BY_CALLEE else EndedBy.GATEWAY
+    if status in CHALLENGES:
+        # What the peer says of our credentials in Warning or Reason is not for the caller either.
+        end(ctx, slug, detail=detail, ended_by=by)
+        return
     if slug in OURS_INSTEAD:
         end(ctx, slug, headers=response.headers, detail=detail, ended_by=by)
         return
@@ -187,6 +204,8 @@ def _try_peer(ctx: CallContext, exchange: Exchange | None, again: PeerHop | None
     invite.headers.set("Contact", contact_value(setup.identity, _transport_to(peer)))
     offer = exchange.relayed if exchange is not None else None
     ctx.dressed(invite, original.headers, offer, features=callee.setup.features)
+    for route in peer.routes:
+        invite.headers.add("Route", route)
     reliable = _offer_extensions(ctx, invite, delayed=exchange is None)
     attempt = Attempt(
         number=len(ctx.attempts) + 1,
@@ -199,12 +218,13 @@ def _try_peer(ctx: CallContext, exchange: Exchange | None, again: PeerHop | None
         reliable=reliable,
         again=again is not None,
     )
+    callee.place = attempt.place
     ctx.attempt = attempt
     ctx.attempts.append(attempt)
     callee.move(LegPhase.INVITED)
     ctx.report(PeerTried(ctx.at, attempt.number, peer.uri, invite.call_id))
     ctx.set_timer(TimerName.RING, setup.limits.ring_timeout)
-    ctx.send(Side.B, invite, NextHop(peer.uri, peer.hops), attempt)
+    ctx.send(Side.B, invite, NextHop(peer.way, peer.hops), attempt)
 
 
 def _offer_extensions(ctx: CallContext, invite: Request, *, delayed: bool) -> bool:
@@ -226,7 +246,7 @@ def _transport_to(peer: PeerHop) -> Transport:
     """The transport a peer is first tried on, as far as it is known before its name is resolved."""
     if peer.hops:
         return peer.hops[0].transport
-    uri = SipUri.parse(peer.uri)
+    uri = SipUri.parse(peer.way)
     if uri.scheme == "sips" or uri.transport == "tls":
         return "tls"
     return "tcp" if uri.transport == "tcp" else "udp"

@@ -10,6 +10,7 @@ What happens to a call is dispatched here; what is done about it stands in the m
 `requests`         requests within the dialogs by method, BYE, CANCEL
 `crossing`         re-INVITE, UPDATE, INFO and MESSAGE on their way across
 `crossed`          what comes back for them
+`authentication`   challenges to what we send
 `teardown`         the verdict and leave of both legs
 =================  =========================================================================
 
@@ -31,6 +32,7 @@ from sidestream.call.answering import (
     response_lost,
 )
 from sidestream.call.attempts import begin, rang_too_long, refused, silent, unreached
+from sidestream.call.authentication import answer_challenge
 from sidestream.call.commands import Command
 from sidestream.call.context import CallContext
 from sidestream.call.crossed import crossing_answered, crossing_lost
@@ -54,7 +56,7 @@ from sidestream.call.events import (
     TimerFired,
     TimerName,
 )
-from sidestream.call.pending import Acknowledgement, Attempt, Crossing, Goodbye
+from sidestream.call.pending import Acknowledgement, Attempt, Crossing, Goodbye, Pending
 from sidestream.call.prack import not_acknowledged as progress_not_acknowledged
 from sidestream.call.provisional import provisional
 from sidestream.call.record import CallSnapshot
@@ -216,9 +218,14 @@ def _dispatch(ctx: CallContext, event: CallEvent) -> None:  # noqa: C901, PLR091
             assert_never(event)
 
 
-def _response(ctx: CallContext, event: ResponseArrived) -> None:  # noqa: C901 - one case for each request
+def _response(ctx: CallContext, event: ResponseArrived) -> None:
+    pending = ctx.pending.get(event.request_id)
+    if pending is None or not answer_challenge(ctx, event.request_id, pending, event.response):
+        _heard(ctx, event, pending)
+
+
+def _heard(ctx: CallContext, event: ResponseArrived, pending: Pending | None) -> None:  # noqa: C901 - one case for each request
     response, source, number = event.response, event.source, event.request_id
-    pending = ctx.pending.get(number)
     match pending:
         case Attempt():
             if response.status < 200:

@@ -15,7 +15,7 @@ from sidestream.call.commands import (
     SetTimer,
 )
 from sidestream.call.events import RequestArrived, TimerName
-from sidestream.call.facts import Fact
+from sidestream.call.facts import Fact, HeaderList
 from sidestream.call.features import EVERYTHING, Features
 from sidestream.call.leg import Leg, OwedAck
 from sidestream.call.messages import (
@@ -26,7 +26,7 @@ from sidestream.call.messages import (
     dressed_response,
 )
 from sidestream.call.participants import callee_of, caller_of
-from sidestream.call.pending import Attempt, Crossing, Pending
+from sidestream.call.pending import Acknowledgement, Attempt, Crossing, Pending
 from sidestream.call.progress import Progress
 from sidestream.call.record import CallSnapshot, LegRecord
 from sidestream.call.setup import CallSetup, LegSetup
@@ -36,6 +36,7 @@ from sidestream.call.verdict import Verdict
 from sidestream.errors import StateError
 from sidestream.sdp.model import Origin, SessionDescription
 from sidestream.sip.dialog import Dialog
+from sidestream.sip.digest import credentials_of
 from sidestream.sip.events import ServerKey
 from sidestream.sip.hop import Hop
 from sidestream.sip.message import Headers, Message, Request, Response
@@ -66,6 +67,7 @@ class CallContext:
         self.attempts: list[Attempt] = []
         self.pending: dict[int, Pending] = {}
         self.acks: dict[tuple[int, str], SendAck] = {}
+        self._credentials: dict[int, HeaderList] = {}
         self.open: dict[ServerKey, Request] = {invite.key: invite.request}
         """Requests of both parties that have no final response yet."""
         self.timers: set[TimerName] = set()
@@ -139,11 +141,30 @@ class CallContext:
         return self._requests
 
     def send(self, side: Side, request: Request, next_hop: NextHop, pending: Pending) -> int:
-        """Send a request and await its final response; returns its request id."""
+        """Send a request and await its final response; returns its request id.
+
+        It carries credentials at once where the leg's party has challenged requests before.
+        """
+        client = self.leg(side).setup.auth
+        if client is not None:
+            place = self.callee.place if isinstance(pending, Acknowledgement) else pending.place
+            client.dress(request, place)
+        return self.send_again(side, request, next_hop, pending)
+
+    def send_again(self, side: Side, request: Request, next_hop: NextHop, pending: Pending) -> int:
+        """Send a request as it is; see `send`."""
         number = pending.request_id if isinstance(pending, Attempt) else self.next_request_id()
         self.pending[number] = pending
+        if request.method == "INVITE":
+            self._keep_credentials(number, request)
         self.order(SendRequest(side, request, next_hop, number))
         return number
+
+    def _keep_credentials(self, number: int, invite: Request) -> None:
+        """Keep what the ACK of an INVITE is to repeat (RFC 3261 22.1)."""
+        while len(self._credentials) >= MAX_REMEMBERED_ACKS:
+            del self._credentials[next(iter(self._credentials))]
+        self._credentials[number] = credentials_of(invite)
 
     def dressed(
         self,
@@ -230,6 +251,8 @@ class CallContext:
         """
         dialog, hop = stray or (_dialog_of(leg), leg.heard_from)
         ack = self.dressed(dialog.create_ack(owed.cseq), None, session)
+        for name, value in self._credentials.get(owed.request_id, ()):
+            ack.headers.add(name, value)
         order = SendAck(leg.side, ack, NextHop(dialog.next_hop_uri(), (), hop))
         while len(self.acks) >= MAX_REMEMBERED_ACKS:
             del self.acks[next(iter(self.acks))]

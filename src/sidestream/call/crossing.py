@@ -135,7 +135,8 @@ def _cross(ctx: CallContext, leg: Leg, event: RequestArrived, method: str, excha
             abandon_exchange(ctx, exchange)
         ctx.respond(leg, (event.key, request), 480)
         return
-    ctx.send(other.side, sent, other.next_hop, Crossing(leg.side, event.key, request, sent, exchange))
+    crossing = Crossing(leg.side, event.key, request, sent, exchange, other.place)
+    ctx.send(other.side, sent, other.next_hop, crossing)
 
 
 def _made_for(

@@ -48,4 +48,5 @@ def dismiss(ctx: CallContext, attempt: Attempt, response: Response, source: Sour
     ctx.acknowledge(ctx.callee, owed, stray=(dialog, source.hop))
     bye = ctx.dressed(dialog.create_request("BYE"))
     bye.headers.set("Reason", 'SIP;cause=487;text="Answered too late"')
-    ctx.send(Side.B, bye, NextHop(dialog.next_hop_uri(), (), source.hop), Goodbye(Side.B))
+    next_hop = NextHop(dialog.next_hop_uri(), (), source.hop)
+    ctx.send(Side.B, bye, next_hop, Goodbye(Side.B, bye, next_hop, attempt.place))

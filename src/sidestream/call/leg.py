@@ -93,6 +93,8 @@ class Leg:
     """The ACK that we owe to this leg's party."""
     farewell: Farewell | None = None
     """A BYE that waits for the ACK of the leg's first 2xx."""
+    place: str = ""
+    """What nonces of the leg's party are kept by: the URI of a peer, or nothing for whoever calls us."""
     ordered: UpdateLegMedia | None = None
     """What the media engine was last told."""
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from sidestream.call.commands import NextHop
 from sidestream.call.leg import Exchange
 from sidestream.call.record import AttemptRecord
 from sidestream.call.setup import PeerHop
@@ -10,6 +11,7 @@ from sidestream.call.side import Side
 from sidestream.sdp.model import SessionDescription
 from sidestream.sdp.session import OfferAnswer
 from sidestream.sip.dialog import Dialog
+from sidestream.sip.digest_client import NotAnswered, Trail
 from sidestream.sip.events import ServerKey
 from sidestream.sip.hop import Hop, Source
 from sidestream.sip.message import Request, Response
@@ -67,6 +69,20 @@ class Attempt:
     ended_at: datetime | None = None
     status: int | None = None
     detail: str = ""
+    trail: Trail = ()
+    """What the INVITE was challenged for so far."""
+    unanswered: NotAnswered | None = None
+    """Why the last challenge could not be answered."""
+
+    @property
+    def side(self) -> Side:
+        """Where the INVITE goes."""
+        return Side.B
+
+    @property
+    def place(self) -> str:
+        """What its nonces are kept by."""
+        return self.peer.uri
 
     @property
     def record(self) -> AttemptRecord:
@@ -89,8 +105,12 @@ class Crossing:
     """As it was passed on; an UPDATE may cross as an INVITE."""
     exchange: Exchange | None = None
     """The offer that it brought."""
+    place: str = ""
+    """What nonces of where it goes are kept by."""
     cancelled: bool = False
     """Whether its sender gave it up."""
+    trail: Trail = ()
+    """What it was challenged for so far."""
 
     @property
     def renegotiates(self) -> bool:
@@ -103,6 +123,12 @@ class Goodbye:
     """A BYE that we sent."""
 
     side: Side
+    request: Request
+    next_hop: NextHop
+    place: str
+    """What nonces of where it goes are kept by."""
+    trail: Trail = ()
+    """What it was challenged for so far."""
 
 
 Pending = Attempt | Crossing | Goodbye | Acknowledgement

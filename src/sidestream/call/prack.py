@@ -138,4 +138,5 @@ def _offered(
         sent, hop = prack_for(ctx, owed, exchange.relayed), way_of(owed)
     else:
         sent, hop = ctx.create_request(ctx.callee, "UPDATE", session=exchange.relayed), ctx.callee.next_hop
-    ctx.send(Side.B, sent, hop, Crossing(leg.side, event.key, event.request, sent, exchange))
+    crossing = Crossing(leg.side, event.key, event.request, sent, exchange, ctx.callee.place)
+    ctx.send(Side.B, sent, hop, crossing)

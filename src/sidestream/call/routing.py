@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Protocol
 
@@ -129,6 +129,24 @@ def order_peers(peers: Sequence[PeerHop], randomness: Randomness) -> tuple[PeerH
         while group:
             ordered.append(group.pop(_draw(group, randomness)))
     return tuple(ordered)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How calls to a registered trunk go."""
+
+    registrar: str
+    """URI of the registrar that took the registration; when it is one of the peers, it is tried first."""
+    routes: tuple[str, ...] = ()
+    """Route values: the service route of the registration (RFC 3608 5.1), or an outbound proxy."""
+
+
+def by_way(peers: Sequence[PeerHop], way: Way | None) -> tuple[PeerHop, ...]:
+    """The peers in the order of a registration, reached by its routes."""
+    if way is None:
+        return tuple(peers)
+    ordered = sorted(peers, key=lambda peer: peer.uri != way.registrar)
+    return tuple(replace(peer, routes=way.routes) for peer in ordered)
 
 
 def _draw(group: Sequence[PeerHop], randomness: Randomness) -> int:

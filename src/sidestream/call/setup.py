@@ -8,6 +8,8 @@ from sidestream.call.features import EVERYTHING, Features
 from sidestream.call.headers_policy import HeaderPolicy
 from sidestream.sdp.negotiate import MediaAddress
 from sidestream.sdp.protection import Protection
+from sidestream.sip.digest_client import DigestClient
+from sidestream.sip.headers import parse_name_addr
 from sidestream.sip.hop import Hop
 
 RING_TIMEOUT = 180.0
@@ -31,6 +33,13 @@ class PeerHop:
     tried."""
     priority: int = 1
     weight: int = 1
+    routes: tuple[str, ...] = ()
+    """Route values that lead there, the nearest first: an outbound proxy, a service route (RFC 3608)."""
+
+    @property
+    def way(self) -> str:
+        """The URI that says where its INVITE is sent first (RFC 3261 8.1.2)."""
+        return str(parse_name_addr(self.routes[0]).uri) if self.routes else self.uri
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +56,8 @@ class LegSetup:
     """Whether its media may or must be SRTP; made for this leg alone."""
     features: Features = EVERYTHING
     """The extensions of its trunk."""
+    auth: DigestClient | None = None
+    """Answers the challenges of the trunk's peers; None when it has no credentials."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

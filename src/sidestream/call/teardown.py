@@ -187,7 +187,7 @@ def _hang_up(ctx: CallContext, leg: Leg, farewell: Farewell) -> None:
     reason = _reason(ctx, farewell)
     if reason is not None:
         request.headers.set("Reason", reason)
-    ctx.send(leg.side, request, leg.next_hop, Goodbye(leg.side))
+    ctx.send(leg.side, request, leg.next_hop, Goodbye(leg.side, request, leg.next_hop, leg.place))
 
 
 def _reason(ctx: CallContext, farewell: Farewell) -> str | None:

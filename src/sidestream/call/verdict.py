@@ -68,9 +68,13 @@ class Slug(StrEnum):
     PEER_UNREACHABLE = "peer-unreachable"
     PEER_WANTS_CREDENTIALS = "peer-wants-credentials"
     EXTENSION_REFUSED = "extension-refused"
+    CREDENTIALS_REJECTED = "credentials-rejected"
     ANSWER_UNUSABLE = "answer-unusable"
     CALLER_UNREACHABLE = "caller-unreachable"
     UNKNOWN_TRUNK = "unknown-trunk"
+    WRONG_CREDENTIALS = "wrong-credentials"
+    TOO_MANY_GUESSES = "too-many-guesses"
+    ACCOUNT_SUSPENDED = "account-suspended"
     NO_ROUTE = "no-route"
     NO_PEER = "no-peer"
     CALL_LIMIT = "call-limit"
@@ -170,6 +174,8 @@ RULES: dict[Slug, SlugRule] = {
         _FAILED, 408, "No peer of the route answered in time.", 'Q.850;cause=102;text="No response from peer"'
     ),
     Slug.PEER_UNREACHABLE: SlugRule(_FAILED, 503, "No peer of the route could be reached."),
+    # Between the peer and us; the caller hears what a gateway makes of 401 and 407 by RFC 3398 8.2.6.1
+    # (cause 21, which is 403). 503 would have it take this gateway for overloaded, for all its calls.
     Slug.PEER_WANTS_CREDENTIALS: SlugRule(
         _FAILED, 403, "The peer asked for credentials that the trunk does not have."
     ),
@@ -178,6 +184,7 @@ RULES: dict[Slug, SlugRule] = {
         502,
         "The peer does not know an extension that the trunk requires, or requires one that it does not use.",
     ),
+    Slug.CREDENTIALS_REJECTED: SlugRule(_FAILED, 403, "The peer rejected the credentials of the trunk."),
     Slug.ANSWER_UNUSABLE: SlugRule(
         _FAILED,
         502,
@@ -188,6 +195,13 @@ RULES: dict[Slug, SlugRule] = {
         _FAILED, 503, "The caller could no longer be reached.", 'SIP;cause=503;text="Caller unreachable"'
     ),
     Slug.UNKNOWN_TRUNK: SlugRule(_REFUSED, 403, "The call came from an address that is no trunk's."),
+    Slug.WRONG_CREDENTIALS: SlugRule(_REFUSED, 401, "The caller's credentials were wrong."),
+    Slug.TOO_MANY_GUESSES: SlugRule(
+        _REFUSED, 403, "The caller's address showed wrong credentials too often, and has to wait."
+    ),
+    Slug.ACCOUNT_SUSPENDED: SlugRule(
+        _REFUSED, 403, "The account is suspended.", 'SIP;cause=403;text="Account suspended"'
+    ),
     Slug.NO_ROUTE: SlugRule(_REFUSED, 404, "No route of the account matches the called number."),
     Slug.NO_PEER: SlugRule(_REFUSED, 503, "The route leads to a trunk without a peer."),
     Slug.CALL_LIMIT: SlugRule(_REFUSED, 503, "The limit of concurrent calls is reached."),

@@ -41,6 +41,7 @@ from sidestream.config.templates import Template
 from sidestream.config.values import (
     Address,
     ApiListener,
+    DigestAlgorithm,
     Documents,
     Dtmf,
     Encoding,
@@ -125,6 +126,8 @@ class Node:
     when a listener is bound to all addresses."""
     api: Annotated[ApiListener | None, ApiUrl()] = None
     """Where `/healthz`, `/readyz` and `/metrics` are served. Without it they are not."""
+    realm: Annotated[str | None, _LINE] = None
+    """Realm that callers are asked for whose trunk names none; the node's name unless written."""
     database: Annotated[Path, Database()] = Path("sidestream.db")
     """Where the gateway keeps its files: `sqlite:///` with the path of a file, beside which the directory
     `journal` is made. A relative path starts at the configuration file; one from the root has four
@@ -147,6 +150,10 @@ class Node:
     """Networks that no endpoint may be in, checked for each address that a name resolves to. The list takes
     the place of the default: link-local and metadata addresses."""
 
+    def realm_of(self, auth: TrunkAuth) -> str:
+        """The realm that callers of a trunk with these credentials are asked for."""
+        return auth.realm if auth.realm != "*" else self.realm or self.name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
@@ -162,16 +169,45 @@ class Peer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrunkAuth:
-    """SIP digest credentials of a trunk. Not available in this version."""
+    """SIP digest credentials of a trunk (RFC 3261 section 22, RFC 8760)."""
 
     username: Annotated[str, _LINE]
     """User name."""
-    password: Annotated[Unavailable, Later()]
+    password: Annotated[Secret, SecretText()]
     """Password."""
     realm: Annotated[str, _LINE] = "*"
-    """Realm they are for; `*`: any."""
+    """Realm they are for. `*`: they answer challenges of any realm, and callers are asked for
+    `node.realm`."""
     require_auth: Annotated[bool, Flag()] = False
-    """Whether inbound calls must have them."""
+    """Whether calls from this trunk must have them. Requests within a call are not asked again."""
+    any_source: Annotated[bool, Flag()] = False
+    """Whether calls with them are this trunk's wherever they come from, besides those from its own
+    addresses. Wants `require_auth`."""
+    algorithms: Annotated[tuple[DigestAlgorithm, ...], ListOf(Choice(DigestAlgorithm), 1, 3)] = (
+        DigestAlgorithm.SHA_256,
+        DigestAlgorithm.MD5,
+    )
+    """What callers are offered, the one wanted most first. Leave MD5 out where every caller knows
+    SHA-256."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """How a trunk is registered at its provider (RFC 3261 section 10), so that calls find this gateway."""
+
+    aor: Annotated[PeerUri, SipPeer("udp", 'an address of record such as "sip:desk@provider.example"')]
+    """Address of record. Its host is the domain that registrations are for."""
+    registrars: Annotated[tuple[PeerUri, ...], ListOf(SipPeer(), 0, 16, single=True)] = ()
+    """Where REGISTER is sent: the next one when one fails. The trunk's peers unless written."""
+    proxy: Annotated[PeerUri | None, SipPeer()] = None
+    """Outbound proxy that REGISTER and calls are sent through, in place of straight to their targets. A
+    service route that the registrar gives (RFC 3608) goes before it for calls."""
+    expires: Annotated[Seconds, Duration("60s", "24h")] = 3600
+    """Life asked for. The registrar may give less; a refresh goes at four fifths of it."""
+    retry: Annotated[Seconds, Duration("1s", "1h")] = 30
+    """How long after a failure it is tried again, doubled each time up to half an hour."""
+    gin: Annotated[bool, Flag()] = False
+    """Whether all numbers of the trunk are registered at once, as a PBX does (RFC 6140)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +221,9 @@ class Trunk:
     """Source addresses whose calls are this trunk's. Those of its peers always are; the longest match
     wins."""
     auth: TrunkAuth | None = None
-    """SIP digest credentials of a trunk. Not available in this version."""
+    """SIP digest credentials: what its peers get when they ask, and what its callers are asked for."""
+    register: Registration | None = None
+    """How it is registered at its provider; without it it is not."""
     codecs: Annotated[tuple[str, ...], ListOf(_CODEC, 1, 32)] = ("PCMU", "PCMA", "telephone-event")
     """Codecs that a call on this trunk may use. Audio is relayed as it is, whatever the codec; streams can
     hear PCMU, PCMA and L16."""
@@ -203,6 +241,13 @@ class Trunk:
     side knows them, `required` refuses callers that don't know them (421) and requires them of its peers."""
     max_calls: Annotated[int | None, Whole(1, 100_000, "unlimited")] = None
     """Calls at once on this trunk; `unlimited`: as many as the gateway takes."""
+
+    @property
+    def neighbours(self) -> tuple[PeerUri, ...]:
+        """Whose calls are this trunk's: its peers, and where it is registered."""
+        register = self.register
+        proxy = (register.proxy,) if register and register.proxy else ()
+        return (*(peer.uri for peer in self.peers), *(register.registrars if register else ()), *proxy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -412,6 +457,8 @@ class Account:
 
     name: Name
     """Name of the account."""
+    suspended: Annotated[bool, Flag()] = False
+    """Whether it is suspended: all its calls are answered 403, and its trunks are not registered."""
     subscriptions: Annotated[tuple[Subscription, ...], ListOf(Choice(Subscription), 0, 16)] = ()
     """What it may use; an integration wants `voice-integration`."""
     voice_services: Annotated[tuple[VoiceService, ...], ListOf(None, 0, 10_000)] = ()

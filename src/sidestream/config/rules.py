@@ -22,8 +22,10 @@ from sidestream.config.model import (
     Node,
     Peer,
     RecordingServer,
+    Registration,
     SiprecIntegration,
     Trunk,
+    TrunkAuth,
     VoiceService,
 )
 from sidestream.config.problems import Finding, KeyPath
@@ -67,7 +69,10 @@ RULES: Final = (
     Rule(Node, ("media", "advertise"), node_rules.addresses_are_of_one_family),
     Rule(Dns, ("ttl_min", "ttl_max"), node_rules.dns_times_fit),
     Rule(Peer, ("uri",), service_rules.peers_are_available),
-    Rule(Trunk, ("auth",), service_rules.digest_is_available),
+    Rule(TrunkAuth, ("any_source", "require_auth"), service_rules.any_source_is_authenticated),
+    Rule(TrunkAuth, ("algorithms",), service_rules.algorithms_stand_once),
+    Rule(Registration, ("aor",), service_rules.registrations_have_a_user),
+    Rule(Trunk, ("register", "peers"), service_rules.registrations_lead_somewhere),
     Rule(Trunk, ("codecs",), service_rules.codecs_are_known),
     Rule(VoiceService, ("kind", "integrations"), service_rules.recordings_fit_the_kind),
     Rule(VoiceService, ("trunk", "integrations"), service_rules.streams_have_a_trunk),
@@ -90,6 +95,8 @@ RULES: Final = (
     Rule(Account, ("voice_services", "routes"), service_rules.routes_lead_somewhere),
     Rule(Configuration, ("accounts",), service_rules.account_names_are_unique),
     Rule(Configuration, ("accounts",), service_rules.sources_are_unambiguous),
+    Rule(Configuration, ("node", "accounts"), service_rules.users_are_unambiguous),
+    Rule(Configuration, ("node", "accounts"), service_rules.registrars_can_reach_us),
     Rule(Configuration, ("node", "accounts"), integration_rules.endpoints_are_allowed),
     Rule(Configuration, ("node", "accounts"), integration_rules.recorders_can_reach_us),
 )
@@ -100,6 +107,7 @@ ADVICE: Final = (
     Rule(Configuration, ("node", "accounts"), integration_rules.media_ports_carry_recordings),
     Rule(Account, ("routes",), service_rules.later_routes_are_reached),
     Rule(EndpointAuth, ("bearer", "basic", "headers"), integration_rules.secrets_are_elsewhere),
+    Rule(TrunkAuth, ("password",), service_rules.passwords_are_elsewhere),
     Rule(MediaStreamIntegration, ("ca",), integration_rules.certificates_are_there),
     Rule(MediaStreamIntegration, ("urls", "allow_insecure"), integration_rules.insecure_is_meant),
 )

@@ -6,10 +6,18 @@ from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from typing import Final
 
-from sidestream.config.model import Account, Configuration, Peer, Trunk, VoiceService
+from sidestream.config.model import (
+    Account,
+    Configuration,
+    Peer,
+    Registration,
+    Trunk,
+    TrunkAuth,
+    VoiceService,
+)
 from sidestream.config.node_rules import LATER
 from sidestream.config.problems import Finding, KeyPath
-from sidestream.config.values import Subscription, VoiceServiceKind
+from sidestream.config.values import DigestAlgorithm, PeerUri, Subscription, VoiceServiceKind
 
 RELAYED_CODECS: Final = (
     *("PCMU", "PCMA", "G722", "opus", "GSM", "G723", "G728", "G729", "iLBC", "speex", "AMR", "AMR-WB"),
@@ -134,22 +142,110 @@ def _claims(trunk: Trunk) -> Iterator[tuple[object, KeyPath]]:
     for index, network in enumerate(trunk.match):
         yield network, ("match", index)
     for index, peer in enumerate(trunk.peers):
-        yield _socket_of(peer), ("peers", index, "uri")
+        yield _socket_of(peer.uri), ("peers", index, "uri")
+    for index, uri in enumerate(trunk.register.registrars if trunk.register else ()):
+        yield _socket_of(uri), ("register", "registrars", index)
 
 
-def _socket_of(peer: Peer) -> str:
+def _socket_of(uri: PeerUri) -> str:
     try:
-        host = str(ip_address(peer.uri.host))
+        host = str(ip_address(uri.host))
     except ValueError:
-        host = peer.uri.host.lower().rstrip(".")
-    return f"{host} port {peer.uri.port}"
+        host = uri.host.lower().rstrip(".")
+    return f"{host} port {uri.port}"
 
 
-def digest_is_available(trunk: Trunk) -> Iterator[Finding]:
-    """No SIP digest authentication yet."""
-    if trunk.auth is not None:
-        remedy = "Remove auth, and let the peer know this gateway by its address"
-        yield Finding(("auth",), f"SIP digest authentication {LATER}", remedy, at_key=True)
+def any_source_is_authenticated(auth: TrunkAuth) -> Iterator[Finding]:
+    """`any_source` wants `require_auth`."""
+    if auth.any_source and not auth.require_auth:
+        message = "calls from anywhere would be taken without a password"
+        yield Finding(("any_source",), message, "Write require_auth: true, or remove any_source")
+
+
+def algorithms_stand_once(auth: TrunkAuth) -> Iterator[Finding]:
+    """Each digest algorithm stands once."""
+    for index, algorithm in enumerate(auth.algorithms):
+        if algorithm in auth.algorithms[:index]:
+            yield Finding(("algorithms", index), f"{algorithm} stands here twice", "Keep one of them")
+
+
+def passwords_are_elsewhere(auth: TrunkAuth) -> Iterator[Finding]:
+    """Advice: a trunk's password that stands in the file is read by everyone who reads the file."""
+    if auth.password.origin == "text":
+        remedy = "Write {env: NAME} or {file: PATH} instead"
+        yield Finding(("password",), "the secret stands in the file", remedy)
+
+
+def users_are_unambiguous(configuration: Configuration) -> Iterator[Finding]:
+    """No user name and realm stand for two trunks that calls are taken for from any source.
+
+    Trunks that share such a realm offer the same algorithms, since a caller is asked before it is known.
+    """
+    owners: dict[tuple[str, str], str] = {}
+    offers: dict[str, tuple[DigestAlgorithm, ...]] = {}
+    for path, name, auth in _roaming(configuration):
+        realm = configuration.node.realm_of(auth)
+        other = owners.setdefault((auth.username, realm), name)
+        if other != name:
+            message = f"{auth.username!r} at {realm!r} is {other!r} already: calls would be ambiguous"
+            yield Finding((*path, "username"), message, "Choose another user name or realm")
+        if offers.setdefault(realm, auth.algorithms) != auth.algorithms:
+            message = f"other trunks with any_source in the realm {realm!r} offer other algorithms"
+            yield Finding((*path, "algorithms"), message, "Give both the same algorithms, or another realm")
+
+
+def _roaming(configuration: Configuration) -> Iterator[tuple[KeyPath, str, TrunkAuth]]:
+    """The credentials that calls are taken by from any source, with their place and trunk."""
+    for a, account in enumerate(configuration.accounts):
+        for s, service in enumerate(account.voice_services):
+            auth = service.trunk.auth if service.trunk else None
+            if auth is not None and auth.any_source:
+                path: KeyPath = ("accounts", a, "voice_services", s, "trunk", "auth")
+                yield path, f"{account.name}/{service.name}", auth
+
+
+def registrations_lead_somewhere(trunk: Trunk) -> Iterator[Finding]:
+    """A trunk that registers has a registrar or a peer, and registers no address of theirs twice."""
+    registration = trunk.register
+    if registration is None:
+        return
+    if not registration.registrars and not trunk.peers:
+        message = "there is neither a registrar nor a peer to register at"
+        yield Finding(("register",), message, "Add registrars: to it, or peers: to the trunk")
+    seen: set[str] = set()
+    for index, uri in enumerate(registration.registrars):
+        if uri.text in seen:
+            yield Finding(
+                ("register", "registrars", index), "this registrar stands here twice", "Keep one of them"
+            )
+        seen.add(uri.text)
+
+
+def registrations_have_a_user(registration: Registration) -> Iterator[Finding]:
+    """An address of record names a user, and nothing beside user, host and port."""
+    text = registration.aor.text
+    if "@" not in text or ";" in text or not text.lower().startswith("sip:"):
+        remedy = 'Write a user and a domain, such as "sip:desk@provider.example"'
+        yield Finding(("aor",), f"{text[:80]!r} is no address of record", remedy)
+
+
+def registrars_can_reach_us(configuration: Configuration) -> Iterator[Finding]:
+    """The gateway listens on each transport that it registers by, so that calls can come that way."""
+    listened = {listener.transport for listener in configuration.node.sip}
+    for a, account in enumerate(configuration.accounts):
+        for s, service in enumerate(account.voice_services):
+            registration = service.trunk.register if service.trunk else None
+            if service.trunk is None or registration is None:
+                continue
+            path: KeyPath = ("accounts", a, "voice_services", s, "trunk", "register")
+            ways = (registration.proxy,) if registration.proxy else registration.registrars
+            for uri in ways or tuple(peer.uri for peer in service.trunk.peers):
+                if uri.transport not in listened:
+                    message = (
+                        f"{uri} is registered at by {uri.transport}, which the gateway does not listen on"
+                    )
+                    remedy = f"Add {uri.transport}://… to node.sip, or name another ;transport="
+                    yield Finding(path, message, remedy)
 
 
 def peers_are_available(peer: Peer) -> Iterator[Finding]:

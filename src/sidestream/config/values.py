@@ -151,6 +151,14 @@ class Extension(StrEnum):
     REQUIRED = "required"
 
 
+class DigestAlgorithm(StrEnum):
+    """Hash algorithms of SIP digest authentication (RFC 8760)."""
+
+    SHA_512_256 = "SHA-512-256"
+    SHA_256 = "SHA-256"
+    MD5 = "MD5"
+
+
 class Encoding(StrEnum):
     """The encoding of a stream's audio (stream protocol section 3)."""
 

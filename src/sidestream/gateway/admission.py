@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,14 +13,20 @@ from sidestream.call.routing import (
     Randomness,
     Route,
     TrunkSources,
+    Way,
+    by_way,
     first_route,
     match_trunk,
     order_peers,
 )
 from sidestream.call.setup import PeerHop
-from sidestream.call.verdict import Slug
-from sidestream.config.model import Account, Configuration, Peer, VoiceService
+from sidestream.call.verdict import RULES, Slug
+from sidestream.config.model import Account, Configuration, VoiceService
+from sidestream.config.values import PeerUri
+from sidestream.gateway.doorkeeper import Asked, Doorkeeper, HeaderLines, Rejected, TrunkKey, passwords_of
+from sidestream.gateway.ids import new_token
 from sidestream.gateway.names import numeric
+from sidestream.sip.digest_client import DigestClient
 from sidestream.sip.hop import Source
 from sidestream.sip.message import Request
 
@@ -34,9 +40,6 @@ RETRY_AFTER_S: Final[Mapping[Slug, int]] = {
 
 SOURCES_CACHED: Final = 10_000
 
-TrunkKey = tuple[str, str]
-"""Account and voice service."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
@@ -47,6 +50,10 @@ class Admitted:
     callee: VoiceService
     peers: tuple[PeerHop, ...]
     """In the order to try them."""
+    caller_auth: DigestClient | None = None
+    """Answers what the caller's trunk asks, in requests that we send there."""
+    callee_auth: DigestClient | None = None
+    """Answers what the callee's trunk asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,8 @@ class Refused:
     trunk: str = ""
     """The voice service that it came from, when that is known."""
     detail: str = ""
+    headers: HeaderLines = ()
+    """What its answer carries besides."""
 
     @property
     def retry_after(self) -> int | None:
@@ -109,7 +118,7 @@ class Admission:
         self._routes = {account.name: _routes_of(account) for account in configuration.accounts}
         self._sources = {
             (account.name, service.name): _with_peers(
-                TrunkSources(service.name, account.name, service.trunk.match), service.trunk.peers, ()
+                TrunkSources(service.name, account.name, service.trunk.match), service.trunk.neighbours, ()
             )
             for account, service in configuration.services()
             if service.trunk is not None
@@ -121,6 +130,14 @@ class Admission:
             for account, service in configuration.services()
             if service.trunk is not None
         }
+        self.clients: Mapping[TrunkKey, DigestClient] = {
+            key: DigestClient(auth.username, auth.password.reveal(), auth.realm, new_token)
+            for key, auth in passwords_of(configuration).items()
+        }
+        self.way_of: Callable[[TrunkKey], Way | None] | None = None
+        """Says by which way calls to a registered trunk go."""
+        self.door = Doorkeeper(configuration)
+        """Asks callers for credentials."""
         self._matched: dict[tuple[str, int], TrunkSources | None] = {}
         self._by_trunk: Counter[TrunkKey] = Counter()
         self.calls = 0
@@ -130,15 +147,15 @@ class Admission:
     def named_peers(self) -> list[tuple[TrunkKey, str]]:
         """Peers whose addresses have to be looked up: trunk and URI."""
         return [
-            (key, str(peer.uri))
+            (key, str(uri))
             for key in self._sources
-            for peer in self._trunk_peers(key)
-            if numeric(peer.uri.host) is None
+            for uri in self._neighbours(key)
+            if numeric(uri.host) is None
         ]
 
     def learn_peers(self, key: TrunkKey, addresses: tuple[PeerAddress, ...]) -> None:
         """Take what the named peers of a trunk resolved to; it replaces what was known."""
-        sources = _with_peers(self._sources[key], self._trunk_peers(key), addresses)
+        sources = _with_peers(self._sources[key], self._neighbours(key), addresses)
         if sources != self._sources[key]:
             self._sources[key] = sources
             self._matched.clear()
@@ -152,12 +169,34 @@ class Admission:
             self._matched[place] = match_trunk(self._sources.values(), *place)
         return self._matched[place]
 
-    def admit(self, invite: Request, source: Source, now: float) -> Admitted | Refused:
+    def ask(self, request: Request, source: Source, now: float) -> Asked | Rejected | None:
+        """What a request that is no call and in no dialog is to be answered first; None for nothing.
+
+        Strangers are not asked: they learn no more than that something is here.
+        """
+        trunk = self.trunk_of(source)
+        found = None if trunk is None else self.door.identify(request, source, trunk, now)
+        return found if isinstance(found, Asked | Rejected) else None
+
+    def admit(self, invite: Request, source: Source, now: float) -> Admitted | Refused | Asked:
         """Decide about an INVITE that begins a call; `now` is in monotonic seconds."""
         trunk = self.trunk_of(source)
-        if trunk is None:
+        if trunk is not None and self._accounts[trunk.account].suspended:
+            return _suspended(trunk)
+        found = self.door.identify(invite, source, trunk, now)
+        if isinstance(found, Asked):
+            return found
+        if isinstance(found, Rejected):
+            account_name, name = (trunk.account, trunk.trunk) if trunk else ("", "")
+            return Refused(found.slug, account_name, name, found.detail, found.headers)
+        if found is None:
             return Refused(Slug.UNKNOWN_TRUNK, detail=f"no trunk has the address {source.host}")
+        return self._admit(invite, found, now)
+
+    def _admit(self, invite: Request, trunk: TrunkSources, now: float) -> Admitted | Refused:
         account = self._accounts[trunk.account]
+        if account.suspended:
+            return _suspended(trunk)
         slug = self._overload(trunk)
         if slug is not None:
             return Refused(slug, account.name, trunk.trunk)
@@ -189,12 +228,17 @@ class Admission:
         self.calls += 1
         for service in (caller, callee):
             self._by_trunk[account.name, service.name] += 1
-        peers = self._peers[account.name, callee.name]
+        key = (account.name, callee.name)
+        peers = order_peers(self._peers[key], self._randomness)
+        if self.way_of is not None:
+            peers = by_way(peers, self.way_of(key))
         return Admitted(
             account=account,
             caller=caller,
             callee=callee,
-            peers=self._health.order(order_peers(peers, self._randomness), now),
+            peers=self._health.order(peers, now),
+            caller_auth=self.clients.get((account.name, caller.name)),
+            callee_auth=self.clients.get(key),
         )
 
     def _overload(self, trunk: TrunkSources) -> Slug | None:
@@ -209,9 +253,14 @@ class Admission:
         most = service.trunk.max_calls if service.trunk else None
         return most is not None and self._by_trunk[account, service.name] >= most
 
-    def _trunk_peers(self, key: TrunkKey) -> tuple[Peer, ...]:
+    def _neighbours(self, key: TrunkKey) -> tuple[PeerUri, ...]:
         service = self._accounts[key[0]].service(key[1])
-        return service.trunk.peers if service and service.trunk else ()
+        return service.trunk.neighbours if service and service.trunk else ()
+
+
+def _suspended(trunk: TrunkSources) -> Refused:
+    reason = RULES[Slug.ACCOUNT_SUSPENDED].reason or ""
+    return Refused(Slug.ACCOUNT_SUSPENDED, trunk.account, trunk.trunk, headers=(("Reason", reason),))
 
 
 def _routes_of(account: Account) -> tuple[Route, ...]:
@@ -219,11 +268,11 @@ def _routes_of(account: Account) -> tuple[Route, ...]:
 
 
 def _with_peers(
-    sources: TrunkSources, peers: tuple[Peer, ...], learnt: tuple[PeerAddress, ...]
+    sources: TrunkSources, neighbours: tuple[PeerUri, ...], learnt: tuple[PeerAddress, ...]
 ) -> TrunkSources:
     own = [
-        PeerAddress(str(address), peer.uri.port)
-        for peer in peers
-        if (address := numeric(peer.uri.host)) is not None
+        PeerAddress(str(address), uri.port)
+        for uri in neighbours
+        if (address := numeric(uri.host)) is not None
     ]
     return replace(sources, peers=(*own, *learnt))

@@ -35,6 +35,7 @@ from sidestream.gateway.admission import Admission, Admitted, Refused, TokenBuck
 from sidestream.gateway.call_log import log_ending
 from sidestream.gateway.call_runner import CallEnd, CallRunner, CallStart, CallTools
 from sidestream.gateway.clock import Clock
+from sidestream.gateway.doorkeeper import Asked, HeaderLines
 from sidestream.gateway.followers import CallFollowers
 from sidestream.gateway.ids import new_id, new_token, new_traceparent
 from sidestream.gateway.journal import Journal
@@ -50,6 +51,7 @@ from sidestream.observe.logging import Logger
 from sidestream.observe.metrics import Metric, Reading
 from sidestream.sdp.negotiate import MediaAddress
 from sidestream.sdp.protection import Protection
+from sidestream.sip.digest_client import DigestClient
 from sidestream.sip.events import (
     AckReceived,
     AckTimedOut,
@@ -74,6 +76,8 @@ SERVER_KEYS_MAX: Final = 64
 STRANGER_RECORDS_PER_S: Final = 10
 """Refused calls from unknown addresses that get a log line and a record each second. Scanners send hundreds;
 all of them are counted."""
+
+_BY_STRANGERS: Final = frozenset({Slug.UNKNOWN_TRUNK, Slug.WRONG_CREDENTIALS, Slug.TOO_MANY_GUESSES})
 
 _MEDIA_REFUSALS: Final = {"stopped": Slug.DRAINING}
 
@@ -258,9 +262,9 @@ class Calls:
         elif request.method == "INVITE":
             self._on_invite(arrived)
         elif unknown := EVERYTHING.unknown(option_tags(request, "Require")):
-            self._answer(arrived, 420, extra=("Unsupported", ", ".join(unknown)))
+            self._answer(arrived, 420, (("Unsupported", ", ".join(unknown)),))
         elif request.method == "OPTIONS":
-            self._answer(arrived, 503 if self._parts.admission.draining else 200)
+            self._on_options(arrived)
         else:
             self._answer(arrived, 405 if request.method == "MESSAGE" else 481)
 
@@ -271,15 +275,31 @@ class Calls:
         if len(servers) > SERVER_KEYS_MAX:
             self._servers.pop(servers.popleft(), None)
 
-    def _answer(self, arrived: RequestArrived, status: int, extra: tuple[str, str] | None = None) -> None:
-        response = dressed_response(arrived.request, status, None, new_token(), self._parts.identity)
-        if extra is not None:
-            response.headers.set(*extra)
+    def _answer(
+        self, arrived: RequestArrived, status: int, extra: HeaderLines = (), phrase: str | None = None
+    ) -> None:
+        response = dressed_response(arrived.request, status, phrase, new_token(), self._parts.identity)
+        for name, value in extra:
+            response.headers.add(name, value)
         self._parts.tools.sip.respond(arrived.key, response)
+
+    def _on_options(self, arrived: RequestArrived) -> None:
+        """A sign of life that is asked for (RFC 3261 section 11.2), answered as an INVITE would be."""
+        now = self._parts.clock.monotonic()
+        asked = self._parts.admission.ask(arrived.request, arrived.source, now)
+        if asked is None:
+            self._answer(arrived, 503 if self._parts.admission.draining else 200)
+        elif isinstance(asked, Asked):
+            self._answer(arrived, asked.status, asked.headers, asked.phrase)
+        else:
+            self._answer(arrived, RULES[asked.slug].status, asked.headers)
 
     def _on_invite(self, arrived: RequestArrived) -> None:
         now = self._parts.clock.monotonic()
         decision = self._parts.admission.admit(arrived.request, arrived.source, now)
+        if isinstance(decision, Asked):
+            self._answer(arrived, decision.status, decision.headers, decision.phrase)
+            return
         if isinstance(decision, Refused):
             self._refuse(arrived, decision)
             return
@@ -316,15 +336,15 @@ class Calls:
             call_id=new_id(),
             account=admitted.account.name,
             started_at=clock.started_at,
-            caller=self._leg(admitted.caller, media.caller_port),
-            callee=self._leg(admitted.callee, media.callee_port),
+            caller=self._leg(admitted.caller, media.caller_port, admitted.caller_auth),
+            callee=self._leg(admitted.callee, media.callee_port, admitted.callee_auth),
             peers=admitted.peers,
             identity=self._parts.identity,
             token=new_token,
             limits=CallLimits(max_duration=self._parts.node.limits.max_call_duration),
         )
 
-    def _leg(self, service: VoiceService, port: int) -> LegSetup:
+    def _leg(self, service: VoiceService, port: int, auth: DigestClient | None) -> LegSetup:
         node = self._parts.node
         host = str(node.advertise or node.media.address)
         trunk = service.trunk or Trunk()
@@ -337,6 +357,7 @@ class Calls:
             media=MediaAddress(host, port, port + 1),
             protection=protection,
             features=_features(trunk),
+            auth=auth,
         )
 
     def _facts(self, setup: CallSetup, invite: Request) -> CallFacts:
@@ -356,11 +377,11 @@ class Calls:
         """Answer a call that is not carried; it too has a verdict and, but in a flood, a record."""
         ending = verdict(refused.slug, detail=refused.detail)
         wait = refused.retry_after
-        extra = None if wait is None else ("Retry-After", str(wait))
-        self._answer(arrived, RULES[refused.slug].status, extra)
+        extra = () if wait is None else (("Retry-After", str(wait)),)
+        self._answer(arrived, RULES[refused.slug].status, (*refused.headers, *extra))
         self._count_end(ending)
         now = self._parts.clock.monotonic()
-        if refused.slug is Slug.UNKNOWN_TRUNK and not self._strangers.take(now):
+        if refused.slug in _BY_STRANGERS and not self._strangers.take(now):
             return
         snapshot = self._refused_call(arrived.request, refused, ending)
         source = arrived.source

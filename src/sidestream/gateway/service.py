@@ -29,11 +29,12 @@ from sidestream.config.uris import parse_peer
 from sidestream.config.values import milliseconds
 from sidestream.errors import Fault, SidestreamError
 from sidestream.gateway import media as media_module
-from sidestream.gateway.admission import Admission, TrunkKey
+from sidestream.gateway.admission import Admission
 from sidestream.gateway.call_runner import CallTools
 from sidestream.gateway.calls import Calls, CallsParts
 from sidestream.gateway.clock import SYSTEM_CLOCK
 from sidestream.gateway.dns_cache import CacheLimits
+from sidestream.gateway.doorkeeper import TrunkKey
 from sidestream.gateway.drain import drain
 from sidestream.gateway.engine_messages import EngineSpec, encode
 from sidestream.gateway.ids import new_token
@@ -45,6 +46,7 @@ from sidestream.gateway.options_probes import Asker, ProbeEvent
 from sidestream.gateway.peer_pings import PeerPings
 from sidestream.gateway.recording_plan import choose_recordings
 from sidestream.gateway.recordings import BODIES, OPTION_TAGS, Recordings, RecordingsParts
+from sidestream.gateway.registrations import Registrations, RegistrationTools
 from sidestream.gateway.sip_options import DnsOptions, ListenAddress, StackOptions
 from sidestream.gateway.sip_stack import SipStack
 from sidestream.gateway.stream_runner import StreamTools
@@ -141,6 +143,7 @@ class Gateway:
         self._stack: SipStack | None = None
         self._calls: Calls | None = None
         self._recordings: Recordings | None = None
+        self._registrations: Registrations | None = None
         self._ops: OpsServer | None = None
         self._early: deque[SipEvent] = deque()
 
@@ -175,6 +178,8 @@ class Gateway:
         listeners = [ListenAddress(one.transport, str(one.host), one.port) for one in node.sip]
         stack = self._stack = await SipStack.open(listeners, self._on_sip, options)
         recordings = self._recordings = self._make_recordings(media, stack)
+        registrations = self._registrations = self._make_registrations(stack)
+        self._admission.way_of = registrations.way_of
         self._calls = self._make_calls(media, stack, recordings)
         lines = [f"sip {bound.transport} {_place(bound)}" for bound in stack.bound]
         if node.api is not None:
@@ -191,6 +196,7 @@ class Gateway:
         await self._know_peers(stack)
         calm_collector()
         self._take_early_events()
+        registrations.start()
         return lines
 
     async def end(self, at_once: asyncio.Event) -> int:
@@ -214,6 +220,8 @@ class Gateway:
             self._calls.hang_up_all(HangUpBy.SHUTDOWN, "the gateway stops at once")
             self._calls.abandon_all()
         await self._tasks.close()
+        if self._registrations is not None:
+            await self._registrations.close()
         if self._stack is not None:
             await self._stack.close()
         if self._ops is not None:
@@ -226,7 +234,9 @@ class Gateway:
         self.log.info("gateway stopped")
 
     async def _drain(self, calls: Calls, timeout_s: float) -> None:
-        await drain(calls, self._admission, timeout_s, self.log)
+        """Drain, and have calls go elsewhere from the begin."""
+        leaving = () if self._registrations is None else (self._registrations.stop(),)
+        await asyncio.gather(drain(calls, self._admission, timeout_s, self.log), *leaving)
 
     def _open_journal(self) -> None:
         try:
@@ -275,6 +285,18 @@ class Gateway:
                 recordings.prepare(account.name, choice)
         return recordings
 
+    def _make_registrations(self, stack: SipStack) -> Registrations:
+        tools = RegistrationTools(
+            sip=stack,
+            contacts=stack.contacts,
+            user_agent=USER_AGENT,
+            clients=self._admission.clients,
+            metrics=self._metrics,
+            clock=SYSTEM_CLOCK,
+            log=self.log,
+        )
+        return Registrations(self._configuration, tools)
+
     def _make_calls(self, media: Media, stack: SipStack, recordings: Recordings) -> Calls:
         node = self._configuration.node
         stream_tools = StreamTools(
@@ -310,8 +332,9 @@ class Gateway:
             self._bring(event)
 
     def _bring(self, event: SipEvent) -> None:
-        """Bring an event to the recording or else to the call that it concerns."""
+        """Bring an event to the ping, registration, recording or else the call that it concerns."""
         taken = isinstance(event, ProbeEvent) and self._pings.take(event)
+        taken = taken or (self._registrations is not None and self._registrations.take(event))
         taken = taken or (self._recordings is not None and self._recordings.take(event))
         if not taken and self._calls is not None:
             self._calls.on_event(event)
@@ -360,6 +383,7 @@ class Gateway:
             metrics.PEERS_UP: self._pings.up(),
             metrics.PEER_PINGS: {(outcome,): number for outcome, number in self._pings.pings.items()},
             metrics.PEER_CHANGES: {(to.value,): number for to, number in self._pings.changes.items()},
+            metrics.SIP_AUTH: {(outcome,): count for outcome, count in self._admission.door.counts.items()},
             metrics.TASKS: len(asyncio.all_tasks()),
             metrics.JOURNAL_WAITING: self._journal.waiting,
             metrics.JOURNAL_WRITTEN: counts.written,
@@ -370,6 +394,8 @@ class Gateway:
             readings |= self._calls.read_metrics()
         if self._recordings is not None:
             readings |= self._recordings.read_metrics()
+        if self._registrations is not None:
+            readings |= self._registrations.read_metrics()
         if self._media is not None:
             readings |= media_module.read_metrics(self._media.totals())
         if self._stack is not None:

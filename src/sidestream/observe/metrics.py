@@ -220,6 +220,37 @@ SIP_MALFORMED: Final = _live_counter("sidestream_sip_malformed_total", "SIP mess
 SIP_STRAY_RESPONSES: Final = _live_counter(
     "sidestream_sip_stray_responses_total", "SIP responses that belong to no transaction."
 )
+SIP_AUTH: Final = _live_counter(
+    "sidestream_sip_auth_total",
+    "Requests that had to show credentials, by what came of it: `accepted`, `missing` (asked for them), "
+    "`stale` (asked again), `wrong`, `malformed`, `blocked` after too many wrong ones.",
+    "outcome",
+)
+REGISTRATION_UP: Final = _gauge(
+    "sidestream_registration_up", "1 while a trunk is registered at its provider.", "account", "service"
+)
+REGISTRATION_STATE: Final = _gauge(
+    "sidestream_registration_state",
+    "Always 1; the labels say where a registration stands, and how its last round ended.",
+    "account",
+    "service",
+    "state",
+    "verdict",
+)
+REGISTRATION_AGE: Final = _gauge(
+    "sidestream_registration_age_seconds", "Since when a trunk is registered.", "account", "service"
+)
+REGISTRATION_NEXT: Final = _gauge(
+    "sidestream_registration_next_seconds",
+    "Until the next refresh of a registration, or the next attempt at one.",
+    "account",
+    "service",
+)
+REGISTRATION_ROUNDS: Final = _counter(
+    "sidestream_registration_rounds_total",
+    "Registrations and refreshes that came to an end, by verdict.",
+    "verdict",
+)
 SIP_TRANSACTIONS: Final = _gauge(
     "sidestream_sip_transactions", "SIP transactions that live, those waiting out their timers included."
 )

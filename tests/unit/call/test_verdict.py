@@ -21,9 +21,13 @@ from sidestream.call.features import Features, Use
 from sidestream.call.setup import CallLimits
 from sidestream.call.side import Side
 from sidestream.call.verdict import RULES, EndedBy, ResultClass, Slug, slug_of_status, verdict
+from sidestream.sip.digest_client import DigestClient
 
 ADMISSION = {
     Slug.UNKNOWN_TRUNK,
+    Slug.WRONG_CREDENTIALS,
+    Slug.TOO_MANY_GUESSES,
+    Slug.ACCOUNT_SUSPENDED,
     Slug.NO_ROUTE,
     Slug.CALL_LIMIT,
     Slug.RATE_LIMIT,
@@ -109,6 +113,13 @@ def timed_out() -> CallBench:
     return bench
 
 
+def rejected() -> CallBench:
+    bench = CallBench(auth={Side.B: DigestClient("u", "wrong", "*", lambda: "c")}).start()
+    for _ in range(2):
+        bench.reply(bench.invited, 401, headers=[("WWW-Authenticate", 'Digest realm="r", nonce="n"')])
+    return bench
+
+
 def unreachable() -> CallBench:
     bench = CallBench().start()
     bench.apply(RequestTransportFailed(bench.invited.request_id))
@@ -179,6 +190,7 @@ ENDINGS: dict[Slug, Callable[[], CallBench]] = {
     Slug.PEER_TIMEOUT: timed_out,
     Slug.PEER_UNREACHABLE: unreachable,
     Slug.PEER_WANTS_CREDENTIALS: lambda: refused(407),
+    Slug.CREDENTIALS_REJECTED: rejected,
     Slug.ANSWER_UNUSABLE: unusable,
     Slug.CALLER_UNREACHABLE: caller_gone,
     Slug.NO_PEER: lambda: CallBench(peers=0).start(),
