@@ -27,6 +27,7 @@ from sidestream.config.kinds import Database, Duration, Kind
 from sidestream.config.shapes import ListOf, MapOf, Shape, shapes_of
 from sidestream.config.templates import VARIABLES
 from sidestream.observe.metrics import METRICS, Metric
+from sidestream.sip.registration import diagram as registration_diagram
 from sidestream.sip.transaction import MACHINES
 from sidestream.sip.transaction import diagram as transaction_diagram
 from sidestream.siprec import context as siprec_session
@@ -298,6 +299,12 @@ def call_page() -> str:
     )
 
 
+def registration_page() -> str:
+    """Return the diagram of a registration's life."""
+    head = "Each arrow is a row of the table `TABLE` in `src/sidestream/sip/registration.py`: cause / effect."
+    return f"# The life of a registration\n\n{NOTE}\n\n{head}\n\n```mermaid\n{registration_diagram()}```\n"
+
+
 def recording_page() -> str:
     """Return the diagrams of a recording and of its sessions."""
     words = (
@@ -350,6 +357,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "diagrams/stream.md": stream_page,
     "diagrams/call.md": call_page,
     "diagrams/recording.md": recording_page,
+    "diagrams/registration.md": registration_page,
     "schema/sidestream.v1.json": schema,
 }
 

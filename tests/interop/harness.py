@@ -121,6 +121,13 @@ class Gateway:
         """Return what the gateway has written to its output and its log."""
         return "".join(self.lines)
 
+    def wait_for_log(self, words: str, seconds: float = 10.0) -> None:
+        """Wait until the gateway has written some words."""
+        deadline = time.monotonic() + seconds
+        while words not in self.log():
+            assert time.monotonic() < deadline, f"{words!r} is not in\n{self.log()}"
+            time.sleep(0.05)
+
 
 CONFIG = """\
 node:

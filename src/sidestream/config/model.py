@@ -339,6 +339,18 @@ class MediaStreamIntegration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecorderAuth:
+    """SIP digest credentials for a recording server (RFC 3261 section 22, RFC 8760)."""
+
+    username: Annotated[str, _LINE]
+    """User name."""
+    password: Annotated[Secret, SecretText()]
+    """Password."""
+    realm: Annotated[str, _LINE] = "*"
+    """Realm they are for; `*`: any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingServer:
     """One recording server, and how it wants to be spoken to."""
 
@@ -358,6 +370,8 @@ class RecordingServer:
     gets re-INVITEs by itself."""
     metadata_in_bye: Annotated[bool, Flag()] = False
     """Whether the last document rides in the BYE (RFC 8068), instead of an UPDATE before it."""
+    auth: RecorderAuth | None = None
+    """What it gets when it asks for credentials."""
     session_expires: Annotated[Seconds | None, Duration("90s", "24h", "off")] = 1800
     """Interval within which the recording session is refreshed (RFC 4028); `off`: only when the server asks
     for it."""

@@ -21,6 +21,7 @@ from sidestream.config.model import (
     MediaStreamIntegration,
     Node,
     Peer,
+    RecorderAuth,
     RecordingServer,
     Registration,
     SiprecIntegration,
@@ -108,6 +109,7 @@ ADVICE: Final = (
     Rule(Account, ("routes",), service_rules.later_routes_are_reached),
     Rule(EndpointAuth, ("bearer", "basic", "headers"), integration_rules.secrets_are_elsewhere),
     Rule(TrunkAuth, ("password",), service_rules.passwords_are_elsewhere),
+    Rule(RecorderAuth, ("password",), service_rules.passwords_are_elsewhere),
     Rule(MediaStreamIntegration, ("ca",), integration_rules.certificates_are_there),
     Rule(MediaStreamIntegration, ("urls", "allow_insecure"), integration_rules.insecure_is_meant),
 )

@@ -10,6 +10,7 @@ from sidestream.config.model import (
     Account,
     Configuration,
     Peer,
+    RecorderAuth,
     Registration,
     Trunk,
     TrunkAuth,
@@ -169,8 +170,8 @@ def algorithms_stand_once(auth: TrunkAuth) -> Iterator[Finding]:
             yield Finding(("algorithms", index), f"{algorithm} stands here twice", "Keep one of them")
 
 
-def passwords_are_elsewhere(auth: TrunkAuth) -> Iterator[Finding]:
-    """Advice: a trunk's password that stands in the file is read by everyone who reads the file."""
+def passwords_are_elsewhere(auth: TrunkAuth | RecorderAuth) -> Iterator[Finding]:
+    """Advice: a SIP password that stands in the file is read by everyone who reads the file."""
     if auth.password.origin == "text":
         remedy = "Write {env: NAME} or {file: PATH} instead"
         yield Finding(("password",), "the secret stands in the file", remedy)

@@ -20,9 +20,11 @@ from sidestream.gateway.engine_messages import (
     RecordingStreamTarget,
     RemoteAddress,
 )
+from sidestream.gateway.ids import new_token
 from sidestream.gateway.stream_plan import CallFacts, template_values
 from sidestream.sdp.codecs import OFFERABLE, Codec
 from sidestream.sdp.negotiate import MediaAddress, NegotiatedCodec
+from sidestream.sip.digest_client import DigestClient
 from sidestream.sip.errors import ParseError
 from sidestream.sip.uri import OpaqueUri, parse_uri
 from sidestream.siprec.body import MetadataType
@@ -111,7 +113,16 @@ def _server(server: RecordingServer) -> Server:
         session_expires_s=None if server.session_expires is None else round(server.session_expires),
         metadata_in_bye=server.metadata_in_bye,
     )
-    return Server(uri=server_uri(server), priority=server.priority, weight=server.weight, profile=profile)
+    auth = server.auth
+    return Server(
+        uri=server_uri(server),
+        priority=server.priority,
+        weight=server.weight,
+        profile=profile,
+        auth=None
+        if auth is None
+        else DigestClient(auth.username, auth.password.reveal(), auth.realm, new_token),
+    )
 
 
 def server_uri(server: RecordingServer) -> str:

@@ -8,6 +8,7 @@ import random
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from sidestream.config.model import Node
@@ -26,6 +27,8 @@ from sidestream.observe import metrics
 from sidestream.observe.logging import Logger
 from sidestream.observe.metrics import Metric, Metrics, Reading
 from sidestream.sip.admission import BODIES as SESSION_BODIES
+from sidestream.sip.digest import credentials_of
+from sidestream.sip.digest_client import Again, DigestClient
 from sidestream.sip.events import (
     AckReceived,
     AckTimedOut,
@@ -41,11 +44,11 @@ from sidestream.sip.events import (
     ServerTransportFailed,
     SipEvent,
 )
-from sidestream.sip.message import Response
+from sidestream.sip.message import Request, Response
 from sidestream.sip.uri import SipUri
 from sidestream.siprec import events
 from sidestream.siprec.body import METADATA_TYPES
-from sidestream.siprec.context import ClientIdentity
+from sidestream.siprec.context import ClientIdentity, as_it_is, no_credentials
 from sidestream.siprec.events import SessionEvent, StopBy
 from sidestream.siprec.group import Circuit, ServerGroup
 from sidestream.siprec.profile import Server
@@ -225,6 +228,8 @@ class Recordings:
             token=new_token,
             chance=random.random,
             user_agent=self._parts.user_agent,
+            authorize=no_credentials if server.auth is None else partial(_authorize, server.auth, server.uri),
+            dress=as_it_is if server.auth is None else partial(server.auth.dress, place=server.uri),
         )
 
     # --- the table, see `recording_runner.RecordingTable` -------------------------------------------------
@@ -335,3 +340,13 @@ class Recordings:
         if response.status >= 200:
             label = f"{response.status // 100}xx"
             self._parts.metrics.count(metrics.SIP_RESPONSES, response.cseq.method, label)
+
+
+def _authorize(
+    client: DigestClient, place: str, request: Request, response: Response
+) -> tuple[str, str] | None:
+    """Answer a recorder's challenge; the session sends the request again, once."""
+    outcome = client.answer(request, response, place)
+    if not isinstance(outcome, Again):
+        return None
+    return next(iter(credentials_of(outcome.request)), None)

@@ -13,6 +13,7 @@ from zlib import crc32
 from sidestream.errors import StateError
 from sidestream.sdp.model import Direction, Origin, SessionDescription
 from sidestream.sip.dialog import Dialog
+from sidestream.sip.digest import credentials_of
 from sidestream.sip.events import ServerKey
 from sidestream.sip.hop import Hop
 from sidestream.sip.message import Request, Response
@@ -55,6 +56,14 @@ def no_credentials(_request: Request, _challenge: Response) -> None:
     return
 
 
+Dress = Callable[[Request], None]
+"""Puts credentials into a request for what its server has challenged before."""
+
+
+def as_it_is(_request: Request) -> None:
+    """There are no credentials to put in."""
+
+
 @dataclass(frozen=True, slots=True)
 class WallClock:
     """Turns the monotonic time of events into instants.
@@ -84,6 +93,7 @@ class ClientIdentity:
         token: gives another random token each time.
         chance: gives a random number from 0 up to 1.
         authorize: answers challenges.
+        dress: puts credentials into requests at once where that is possible.
     """
 
     from_uri: str
@@ -92,6 +102,7 @@ class ClientIdentity:
     chance: Callable[[], float]
     user_agent: str = ""
     authorize: Authorize = no_credentials
+    dress: Dress = as_it_is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,6 +304,7 @@ class Context:
     _cseq: int = 0
     _timers: set[TimerName] = field(default_factory=set)
     _acks: dict[tuple[int, str], SendAck] = field(default_factory=dict)
+    _credentials: tuple[tuple[str, str], ...] = ()
     _commands: list[SessionCommand] = field(default_factory=list)
 
     @staticmethod
@@ -379,12 +391,18 @@ class Context:
     def send(self, request: Request, next_hop: str) -> int:
         """Send a request; returns its id."""
         self._requests += 1
+        self.setup.identity.dress(request)
+        if request.method == "INVITE":
+            self._credentials = credentials_of(request)
         self.order(SendRequest(self.number, request, next_hop, self._requests, self.heard_from))
         return self._requests
 
     def acknowledge(self, request_id: int, response: Response, dialog: Dialog, cseq: int) -> None:
         """Acknowledge a 2xx to INVITE, and remember how, for it may come again."""
-        ack = SendAck(self.number, dialog.create_ack(cseq), dialog.next_hop_uri(), self.heard_from)
+        request = dialog.create_ack(cseq)
+        for name, value in self._credentials:  # RFC 3261 section 22.1
+            request.headers.add(name, value)
+        ack = SendAck(self.number, request, dialog.next_hop_uri(), self.heard_from)
         if len(self._acks) >= MAX_REMEMBERED_ACKS:
             self._acks.pop(next(iter(self._acks)))
         self._acks[request_id, response.to_tag or ""] = ack

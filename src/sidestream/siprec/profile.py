@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from sidestream.sip.digest_client import DigestClient
 from sidestream.siprec.body import MetadataType
 from sidestream.siprec.metadata import DataMode
 
@@ -59,9 +60,11 @@ class Server:
         priority: lower is tried first.
         weight: share among servers of one priority; 0 comes last.
         profile: how it wants to be spoken to.
+        auth: answers its challenges, if there are credentials for it.
     """
 
     uri: str
     priority: int = 1
     weight: int = 1
     profile: ServerProfile = STRICT
+    auth: DigestClient | None = None

@@ -18,7 +18,7 @@ def test_every_section_is_reached() -> None:
     assert {section.__name__ for section in sections()} == {
         *("Configuration", "Node", "Media", "Limits", "Tls", "Account", "VoiceService", "Trunk", "TrunkAuth"),
         *("Peer", "MediaStreamIntegration", "EndpointAuth", "Basic", "SiprecIntegration", "Route"),
-        *("RecordingServer", "Registration", "Dns"),
+        *("RecordingServer", "RecorderAuth", "Registration", "Dns"),
     }
 
 

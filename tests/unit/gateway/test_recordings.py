@@ -5,12 +5,15 @@ from pathlib import Path
 import pytest
 
 from sidestream.gateway.recordings import KEYS_MAX
+from sidestream.sip.builder import response_to
+from sidestream.sip.digest import parse_credentials
 from sidestream.sip.events import (
     AckReceived,
     AckTimedOut,
     CancelReceived,
     ClientTimedOut,
     ClientTransportFailed,
+    ResponseReceived,
     ServerKey,
     ServerTransportFailed,
 )
@@ -159,3 +162,20 @@ async def test_we_are_known_by_the_transport_of_the_server(tmp_path: Path) -> No
     invite = next(sent for _, sent, _ in gateway.sip.sent if sent.headers.get("Require") == "siprec")
     assert invite.headers.get("Contact") == "<sip:gw@127.0.0.1:5060>;+sip.src"
     assert (invite.headers.get("From") or "").startswith("<sip:gw@127.0.0.1>")
+
+
+async def test_a_recorder_that_asks_for_credentials_gets_those_of_its_server(tmp_path: Path) -> None:
+    server = 'uri: "sip:192.0.2.41:5070;transport=udp", auth: {username: rec, password: secret}'
+    text = f"{{name: keep, type: siprec, servers: [{{{server}}}]}}"
+    gateway = FakeGateway(tmp_path, configuration(stream=text))
+    gateway.answered_call()
+    invites = [entry for entry in gateway.sip.sent if entry[1].headers.get("Require") == "siprec"]
+    key, invite, _ = invites[0]
+    response = response_to(invite, 401, to_tag="srs")
+    response.headers.add("WWW-Authenticate", 'Digest realm="recorders", nonce="n", qop="auth"')
+    gateway.tell(ResponseReceived(key, response, from_recorder()))
+    _, again, _ = gateway.sip.sent[-1]
+    credentials = parse_credentials(again.headers.get("Authorization") or "")
+    assert credentials is not None
+    assert (credentials.username, credentials.realm, credentials.uri) == ("rec", "recorders", again.uri)
+    assert again.headers.get("Require") == "siprec"

@@ -1,7 +1,11 @@
 """Answers to the first INVITE: what each means, and what is tried once more with the same server."""
 
+from functools import partial
+
 import pytest
 
+from sidestream.sip.digest import credentials_of
+from sidestream.sip.digest_client import Again, DigestClient
 from sidestream.sip.message import Request, Response
 from sidestream.siprec.body import MetadataType
 from sidestream.siprec.commands import (
@@ -18,7 +22,14 @@ from sidestream.siprec.commands import (
 )
 from sidestream.siprec.context import State
 from sidestream.siprec.establishing import cause_of_status
-from sidestream.siprec.events import RequestTimedOut, RequestTransportFailed, TimerFired, TimerName
+from sidestream.siprec.events import (
+    RequestTimedOut,
+    RequestTransportFailed,
+    StopAsked,
+    StopBy,
+    TimerFired,
+    TimerName,
+)
 from sidestream.siprec.offer import Note, StreamState
 from sidestream.siprec.profile import ServerMemory
 from sidestream.siprec.verdicts import Cause, SessionSlug
@@ -267,6 +278,28 @@ def test_a_challenge_is_answered_once_when_there_are_credentials() -> None:
     assert play.last("INVITE").request.cseq.number == 2
     play.respond(play.last("INVITE"), 401)
     assert failed(play).cause is Cause.UNAUTHORIZED
+
+
+def test_with_credentials_all_that_follows_the_challenge_carries_them() -> None:
+    client = DigestClient("recorder", "secret", "*", lambda: "cnonce")
+
+    def authorize(request: Request, response: Response) -> tuple[str, str] | None:
+        outcome = client.answer(request, response, "here")
+        return credentials_of(outcome.request)[0] if isinstance(outcome, Again) else None
+
+    play = script(identity=identity(authorize=authorize, dress=partial(client.dress, place="here")))
+    challenge = ("WWW-Authenticate", 'Digest realm="r", nonce="n", qop="auth"')
+    play.respond(play.start(), 401, headers=[challenge])
+    invite = play.last("INVITE")
+    assert "username=" in (invite.request.headers.get("Authorization") or "")
+    assert invite.request.headers.count("Authorization") == 1
+    play.respond(invite)
+    (ack,) = find(play.commands, SendAck)
+    assert ack.request.headers.get("Authorization") == invite.request.headers.get("Authorization")
+    play.apply(StopAsked(StopBy.OPERATOR))
+    assert "Authorization" in play.last("UPDATE").request.headers
+    play.respond(play.last("UPDATE"))
+    assert "Authorization" in play.last("BYE").request.headers
 
 
 def test_422_is_answered_with_the_interval_that_it_names() -> None:
