@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from sidestream.sdp import Direction, MediaAddress, SessionDescription, parse, serialize
 from sidestream.sdp.codecs import Codec
+from sidestream.sdp.crypto import CryptoLine, CryptoSuite, KeyMaterial, usable_lines
 from sidestream.sip.builder import response_to
 from sidestream.sip.events import ServerKey
 from sidestream.sip.message import Headers, Request, Response
@@ -111,6 +112,11 @@ def offer_of(request: Request) -> SessionDescription:
     return description
 
 
+def recorders_key(suite: CryptoSuite) -> KeyMaterial:
+    """The key that the recorder sends with."""
+    return KeyMaterial(suite, b"r" * suite.key_salt_length)
+
+
 def answer_sdp(
     offer: SessionDescription,
     *,
@@ -120,6 +126,7 @@ def answer_sdp(
     labels: bool = True,
     sections: int | None = None,
     formats: str | None = None,
+    crypto: bool = False,
 ) -> bytes:
     """The answer of a recorder, in all its forms."""
     lines = ["v=0", "o=SRS 1 1 IN IP4 127.0.0.9", "s=-", f"c=IN IP4 {host}", "t=0 0"]
@@ -127,7 +134,13 @@ def answer_sdp(
     for index in range(count):
         media = offer.media[min(index, len(offer.media) - 1)]
         port = ports[index] if index < len(ports) else 50000 + 2 * index
-        lines.append(f"m=audio {port} RTP/AVP {formats or ' '.join(media.formats)}")
+        protocol = "RTP/SAVP" if crypto else "RTP/AVP"
+        lines.append(f"m=audio {port} {protocol} {formats or ' '.join(media.formats)}")
+        if crypto:
+            first = usable_lines(media)[0]
+            lines.append(
+                f"a=crypto:{CryptoLine(first.tag, recorders_key(first.material.suite)).attribute.value}"
+            )
         if formats is None:
             lines += [f"a=rtpmap:{codec.rtpmap}" for codec in media.codecs]
         if direction is not None and port:

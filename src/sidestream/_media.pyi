@@ -12,10 +12,34 @@ __version__: str
 class MediaError(Exception):
     """The engine refused an order; nothing has changed.
 
-    `kind` is one of `ports_exhausted`, `unknown_handle`, `bad_spec`, `io`, `stopped`, `limit`.
+    `kind` is one of `ports_exhausted`, `unknown_handle`, `bad_spec`, `io`, `stopped`, `limit`; of `Srtp`
+    also `malformed`, `unauthentic`, `replayed`, `spent`.
     """
 
     kind: str
+
+@final
+class Srtp:
+    """Both directions of a party's SRTP, for tools and tests. `keys` is a `SrtpPair`.
+
+    Packets that are refused raise `MediaError`: `malformed`, `unauthentic`, `replayed` or `spent`.
+    """
+
+    def __new__(cls, keys: bytes) -> Srtp: ...
+    def rekey(self, keys: bytes) -> None:
+        """Go on with other keys; packets on their way under the former ones are taken all the same."""
+
+    def protect(self, packet: bytes) -> bytes:
+        """Protect an RTP packet."""
+
+    def protect_report(self, packet: bytes) -> bytes:
+        """Protect an RTCP packet."""
+
+    def unprotect(self, packet: bytes) -> bytes:
+        """Check and decrypt an RTP packet."""
+
+    def unprotect_report(self, packet: bytes) -> bytes:
+        """Check and decrypt an RTCP packet."""
 
 @final
 class Engine:

@@ -16,6 +16,7 @@ import pytest
 
 from interop.harness import CARRIER_HOST, CONFIG, DESK_HOST, sip_port
 from sidestream.config import parse
+from sidestream.config.values import Srtp
 from sidestream.gateway.recorder import RecordingView
 from sidestream.gateway.service import Gateway
 from sidestream.gateway.sip_options import ListenAddress
@@ -101,7 +102,9 @@ class Site:
 
 
 @contextlib.asynccontextmanager
-async def site(directory: Path, servers: Sequence[Recorder], **settings: str) -> AsyncIterator[Site]:
+async def site(
+    directory: Path, servers: Sequence[Recorder], trunks: tuple[str, str] = ("off", "off"), **settings: str
+) -> AsyncIterator[Site]:
     """Run a gateway that records on these servers, in their order."""
     listed = ", ".join(f'{{uri: "{each.uris[0]}", priority: {rank}}}' for rank, each in enumerate(servers))
     lines = "\n".join(f"            {name}: {value}" for name, value in settings.items())
@@ -115,6 +118,10 @@ async def site(directory: Path, servers: Sequence[Recorder], **settings: str) ->
         peers=f'{{uri: "sip:{DESK_HOST}:{ports["desk"]};transport=udp"}}',
         integrations=SIPREC.format(servers=listed, settings=lines),
         max_calls=100,
+        node="",
+        account_keys="",
+        carrier_keys=f"          srtp: {trunks[0]}",
+        trunk=f"          srtp: {trunks[1]}",
     )
     gateway = Gateway(parse(text.encode(), "gateway.yaml", directory, {}))
     try:
@@ -150,14 +157,16 @@ class Talk:
 
 
 @contextlib.asynccontextmanager
-async def talk(running: Site, law: Law = "PCMU") -> AsyncIterator[Talk]:
+async def talk(
+    running: Site, law: Law = "PCMU", srtp: tuple[Srtp, Srtp] = (Srtp.OFF, Srtp.OFF)
+) -> AsyncIterator[Talk]:
     listen = [
         ListenAddress("udp", CARRIER_HOST, running.ports["carrier"]),
         ListenAddress("udp", DESK_HOST, running.ports["desk"]),
     ]
     phones = [
-        await Phone.open(PhoneOptions(one, user, law=law))
-        for one, user in zip(listen, ("+1", "+2"), strict=True)
+        await Phone.open(PhoneOptions(one, user, law=law, srtp=policy))
+        for one, user, policy in zip(listen, ("+1", "+2"), srtp, strict=True)
     ]
     try:
         caller = await phones[0].dial(f"sip:+15551234@127.0.0.1:{running.ports['sip']}")

@@ -143,6 +143,46 @@ impl Engine {
     }
 }
 
+/// Both directions of a party's SRTP.
+#[pyclass(frozen, module = "sidestream._media")]
+struct Srtp(::media::srtp::Party);
+
+#[pymethods]
+impl Srtp {
+    #[new]
+    fn new(py: Python<'_>, keys: &[u8]) -> PyResult<Self> {
+        order(py, || ::media::srtp::Party::new(keys).map(Self))
+    }
+
+    fn rekey(&self, py: Python<'_>, keys: &[u8]) -> PyResult<()> {
+        order(py, || self.0.rekey(keys))
+    }
+
+    fn protect<'py>(&self, py: Python<'py>, packet: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let made = order(py, || self.0.protect(packet))?;
+        Ok(PyBytes::new(py, &made))
+    }
+
+    fn protect_report<'py>(&self, py: Python<'py>, packet: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let made = order(py, || self.0.protect_report(packet))?;
+        Ok(PyBytes::new(py, &made))
+    }
+
+    fn unprotect<'py>(&self, py: Python<'py>, packet: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let made = order(py, || self.0.unprotect(packet))?;
+        Ok(PyBytes::new(py, &made))
+    }
+
+    fn unprotect_report<'py>(
+        &self,
+        py: Python<'py>,
+        packet: &[u8],
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let made = order(py, || self.0.unprotect_report(packet))?;
+        Ok(PyBytes::new(py, &made))
+    }
+}
+
 /// The native media engine.
 #[pymodule]
 fn _media(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -151,5 +191,6 @@ fn _media(module: &Bound<'_, PyModule>) -> PyResult<()> {
     error.setattr("kind", "")?;
     module.add("MediaError", error)?;
     module.add_class::<Engine>()?;
+    module.add_class::<Srtp>()?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }

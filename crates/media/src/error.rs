@@ -16,6 +16,14 @@ pub enum ErrorKind {
     Stopped,
     /// A bounded queue is full.
     Limit,
+    /// No packet, or one too short to be protected.
+    Malformed,
+    /// A protected packet that was not made with the agreed key.
+    Unauthentic,
+    /// A protected packet whose number was there before.
+    Replayed,
+    /// A key that has protected as many packets as it may.
+    Spent,
 }
 
 impl ErrorKind {
@@ -28,6 +36,10 @@ impl ErrorKind {
             Self::Io => "io",
             Self::Stopped => "stopped",
             Self::Limit => "limit",
+            Self::Malformed => "malformed",
+            Self::Unauthentic => "unauthentic",
+            Self::Replayed => "replayed",
+            Self::Spent => "spent",
         }
     }
 }

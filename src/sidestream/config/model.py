@@ -53,6 +53,7 @@ from sidestream.config.values import (
     PeerUri,
     Policy,
     PortRange,
+    RecordingSrtp,
     Seconds,
     Secret,
     SipListener,
@@ -410,6 +411,10 @@ class SiprecIntegration:
     """Headers of INVITE and re-INVITEs to the server, at most five, with variables."""
     dtmf: Annotated[Dtmf, Choice(Dtmf)] = Dtmf.RELAY
     """Whether key presses (RFC 4733) are sent to the recorder. Their tones are in no recording either way."""
+    srtp: Annotated[RecordingSrtp, Choice(RecordingSrtp)] = RecordingSrtp.CALL
+    """Encryption on the way to the server. `call`: a call with SRTP on one of its legs is recorded by SRTP,
+    and is not recorded by a server that has none. `required`: so is every call. `off`: none is, whatever the
+    call itself is carried by. The keys are as safe as the SIP that carries them: use TLS."""
     start_on: Annotated[StartOn, Choice(StartOn)] = StartOn.ANSWER
     """When the recording begins: at the answer, or with the first early media. A mandatory one begins before
     the call is passed on."""

@@ -107,6 +107,8 @@ ADVICE: Final = (
     Rule(Node, ("media", "limits"), node_rules.media_ports_carry_the_limit),
     Rule(Configuration, ("node", "accounts"), integration_rules.media_ports_carry_recordings),
     Rule(Account, ("routes",), service_rules.later_routes_are_reached),
+    Rule(Account, ("voice_services",), service_rules.recordings_carry_keys_safely),
+    Rule(Trunk, ("peers", "srtp"), service_rules.keys_are_carried_safely),
     Rule(EndpointAuth, ("bearer", "basic", "headers"), integration_rules.secrets_are_elsewhere),
     Rule(TrunkAuth, ("password",), service_rules.passwords_are_elsewhere),
     Rule(RecorderAuth, ("password",), service_rules.passwords_are_elsewhere),

@@ -12,13 +12,21 @@ from sidestream.config.model import (
     Peer,
     RecorderAuth,
     Registration,
+    SiprecIntegration,
     Trunk,
     TrunkAuth,
     VoiceService,
 )
 from sidestream.config.node_rules import LATER
 from sidestream.config.problems import Finding, KeyPath
-from sidestream.config.values import DigestAlgorithm, PeerUri, Subscription, VoiceServiceKind
+from sidestream.config.values import (
+    DigestAlgorithm,
+    PeerUri,
+    RecordingSrtp,
+    Srtp,
+    Subscription,
+    VoiceServiceKind,
+)
 
 RELAYED_CODECS: Final = (
     *("PCMU", "PCMA", "G722", "opus", "GSM", "G723", "G728", "G729", "iLBC", "speex", "AMR", "AMR-WB"),
@@ -247,6 +255,30 @@ def registrars_can_reach_us(configuration: Configuration) -> Iterator[Finding]:
                     )
                     remedy = f"Add {uri.transport}://… to node.sip, or name another ;transport="
                     yield Finding(path, message, remedy)
+
+
+def keys_are_carried_safely(trunk: Trunk) -> Iterator[Finding]:
+    """SRTP keys are in the SIP messages: over UDP or TCP whoever reads those can hear the call."""
+    clear = [peer.uri.text for peer in trunk.peers if peer.uri.transport != "tls"]
+    if trunk.srtp is not Srtp.OFF and clear:
+        remedy = "Reach the peer by TLS: sip:HOST;transport=tls"
+        yield Finding(("srtp",), f"keys travel in clear SIP to {clear[0]}", remedy)
+
+
+def recordings_carry_keys_safely(account: Account) -> Iterator[Finding]:
+    """The same for the keys of recordings, where a call of the account may have SRTP."""
+    trunks = [service.trunk for service in account.voice_services if service.trunk is not None]
+    calls = any(trunk.srtp is not Srtp.OFF for trunk in trunks)
+    for index, service in enumerate(account.voice_services):
+        for place, integration in enumerate(service.integrations):
+            if not isinstance(integration, SiprecIntegration):
+                continue
+            follows = integration.srtp is RecordingSrtp.CALL and calls
+            clear = [each.uri.text for each in integration.servers if each.uri.transport != "tls"]
+            if clear and (follows or integration.srtp is RecordingSrtp.REQUIRED):
+                path = ("voice_services", index, "integrations", place, "servers")
+                remedy = "Reach the server by TLS: sip:HOST;transport=tls"
+                yield Finding(path, f"keys of recordings travel in clear SIP to {clear[0]}", remedy)
 
 
 def peers_are_available(peer: Peer) -> Iterator[Finding]:

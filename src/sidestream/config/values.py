@@ -159,6 +159,14 @@ class DigestAlgorithm(StrEnum):
     MD5 = "MD5"
 
 
+class RecordingSrtp(StrEnum):
+    """Whether a recording is sent by SRTP (SDES)."""
+
+    CALL = "call"
+    REQUIRED = "required"
+    OFF = "off"
+
+
 class Encoding(StrEnum):
     """The encoding of a stream's audio (stream protocol section 3)."""
 

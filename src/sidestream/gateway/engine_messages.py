@@ -90,9 +90,14 @@ class SrtpPair(_Wire, frozen=True, kw_only=True):
     receive: SrtpKey
 
     @classmethod
-    def of(cls, keys: SrtpKeys | None) -> "SrtpPair | None":
+    def of(cls, keys: SrtpKeys) -> "SrtpPair":
         """The same as SDP agreed on it."""
-        return None if keys is None else cls(send=SrtpKey.of(keys.send), receive=SrtpKey.of(keys.receive))
+        return cls(send=SrtpKey.of(keys.send), receive=SrtpKey.of(keys.receive))
+
+
+def srtp_of(keys: SrtpKeys | None) -> SrtpPair | None:
+    """What SDP agreed on; None for plain RTP."""
+    return None if keys is None else SrtpPair.of(keys)
 
 
 class LegSpec(_Wire, frozen=True, kw_only=True):
@@ -215,6 +220,8 @@ class RecordingStreamTarget(_Wire, frozen=True, kw_only=True):
     event_payload_type: int | None = None
     """Of telephone-event at the codec's clock rate; None: key presses are not sent."""
     ptime_ms: int = 20
+    srtp: SrtpPair | None = None
+    """The keys of SRTP; None: plain RTP."""
     """Milliseconds of audio in a packet of PCMU or PCMA, 10 to 200."""
 
 
@@ -506,7 +513,7 @@ _totals = msgspec.json.Decoder(EngineTotals)
 
 
 def encode(
-    spec: EngineSpec | LegSpec | StreamSpec | ConnectAttempt | RecordingSpec | RecordingTarget,
+    spec: EngineSpec | LegSpec | StreamSpec | ConnectAttempt | RecordingSpec | RecordingTarget | SrtpPair,
 ) -> bytes:
     """Return an order's structure as JSON."""
     return _encoder.encode(spec)

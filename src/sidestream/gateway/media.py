@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from sidestream._media import Engine, MediaError
+from sidestream._media import Engine, MediaError, Srtp
 from sidestream.call.commands import UpdateLegMedia
 from sidestream.gateway.engine_messages import (
     CallClosed,
@@ -29,13 +29,13 @@ from sidestream.gateway.engine_messages import (
     RecordingTarget,
     RecordingUnreachable,
     RemoteAddress,
-    SrtpPair,
     StreamClosed,
     StreamEvent,
     StreamSpec,
     decode_events,
     decode_totals,
     encode,
+    srtp_of,
 )
 from sidestream.observe import metrics
 from sidestream.observe.logging import Logger, logger
@@ -127,7 +127,7 @@ class Media:
             codecs=codecs,
             ptime_ms=update.ptime_ms,
             held=update.held,
-            srtp=SrtpPair.of(update.srtp),
+            srtp=srtp_of(update.srtp),
         )
         self._engine.set_leg(media.handle, encode(spec))
 
@@ -271,4 +271,4 @@ def read_metrics(totals: EngineTotals) -> dict[Metric, Reading]:
     }
 
 
-__all__ = ["CallMedia", "Media", "MediaError", "read_metrics"]
+__all__ = ["CallMedia", "Media", "MediaError", "Srtp", "read_metrics"]

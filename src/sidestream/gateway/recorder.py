@@ -177,6 +177,8 @@ class CallRecordings:
         """Take note of what was agreed on a leg."""
         self._legs[update.side] = update
         for runner in self.runners():
+            if update.srtp is not None and runner.identity.choice.follows_srtp:
+                self._guard(runner, runner.protect)
             codec = stream_codec(update, runner.identity.choice.integration.dtmf)
             if codec is not None:
                 self._guard(runner, partial(runner.codec, update.side, codec))
@@ -345,6 +347,8 @@ class CallRecordings:
             ledger=self._ledger(choice),
             codecs=self._codecs(choice),
             started_at=self._clock.wall(),
+            secure=choice.is_secure
+            or (choice.follows_srtp and any(leg.srtp is not None for leg in self._legs.values())),
         )
         runner = RecordingRunner(self._tools, identity, self._clock, self, self._log)
         self._runners.append(runner)

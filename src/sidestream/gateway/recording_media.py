@@ -75,6 +75,15 @@ class RecordingMedia:
         self._log = log
         self._copies: list[_Copy] = []
         self._on_closed: Callable[[], None] = lambda: None
+        self.srtp_required = False
+        """Whether nothing is sent but by SRTP."""
+
+    def require_srtp(self) -> None:
+        """Send nothing but by SRTP, from this instant on."""
+        self.srtp_required = True
+        for copy in self._copies:
+            plain = [target for target in copy.told.values() if target.on and target.srtp is None]
+            self._set(copy, [_stilled(target, target.label) for target in plain])
 
     def open(self, legs: CallMedia, specs: Sequence[RecordingSpec]) -> list[list[int]]:
         """Open the copies; returns each one's RTP ports.
@@ -197,6 +206,8 @@ class RecordingMedia:
     def _set(self, copy: _Copy, targets: list[RecordingStreamTarget]) -> None:
         if not targets or copy.closing:
             return
+        if self.srtp_required:
+            targets = [_stilled(each, each.label) if each.srtp is None else each for each in targets]
         copy.told.update({target.label: target for target in targets})
         try:
             self._media.set_recording(copy.handle, RecordingTarget(streams=targets))

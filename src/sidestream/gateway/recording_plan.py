@@ -12,13 +12,14 @@ from sidestream.call.facts import Participant
 from sidestream.call.side import Side
 from sidestream.call.verdict import RULES, ResultClass, Verdict
 from sidestream.config.model import RecordingServer, SiprecIntegration, VoiceService
-from sidestream.config.values import Dtmf, OnLoss, Policy, Strategy, milliseconds
+from sidestream.config.values import Dtmf, OnLoss, Policy, RecordingSrtp, Srtp, Strategy, milliseconds
 from sidestream.gateway.engine_messages import (
     RecordedStream,
     RecordingCodec,
     RecordingSpec,
     RecordingStreamTarget,
     RemoteAddress,
+    srtp_of,
 )
 from sidestream.gateway.ids import new_token
 from sidestream.gateway.stream_plan import CallFacts, template_values
@@ -58,6 +59,18 @@ class RecordingChoice:
     """The voice service that has it."""
     direction: Direction
     """Of the call, as that service sees it."""
+    srtp_due: bool = False
+    """Whether a trunk of the call carries SRTP only, so that the call is not recorded otherwise."""
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether its recording is SRTP from the begin."""
+        return self.integration.srtp is RecordingSrtp.REQUIRED or (self.follows_srtp and self.srtp_due)
+
+    @property
+    def follows_srtp(self) -> bool:
+        """Whether a call with SRTP is recorded by SRTP."""
+        return self.integration.srtp is RecordingSrtp.CALL
 
     @property
     def mandatory(self) -> bool:
@@ -72,13 +85,15 @@ def choose_recordings(caller: VoiceService, callee: VoiceService) -> list[Record
         caller: the service that the call comes from.
         callee: the service that it goes to.
     """
+    trunks = [service.trunk for service in (caller, callee) if service.trunk is not None]
+    srtp_due = any(trunk.srtp is Srtp.REQUIRED for trunk in trunks)
     chosen = [
-        RecordingChoice(integration=each, service=callee.name, direction="inbound")
+        RecordingChoice(integration=each, service=callee.name, direction="inbound", srtp_due=srtp_due)
         for each in callee.recordings
     ]
     known = [choice.integration for choice in chosen]
     chosen += [
-        RecordingChoice(integration=each, service=caller.name, direction="outbound")
+        RecordingChoice(integration=each, service=caller.name, direction="outbound", srtp_due=srtp_due)
         for each in caller.recordings
         if each not in known
     ]
@@ -243,7 +258,7 @@ def recording_spec(
 
 
 def sources_of(
-    host: str, ports: Sequence[int], codecs: Mapping[Side, StreamCodec], dtmf: Dtmf
+    host: str, ports: Sequence[int], codecs: Mapping[Side, StreamCodec], dtmf: Dtmf, *, secure: bool = False
 ) -> tuple[StreamSource, ...]:
     """Return the streams of one copy as they are offered.
 
@@ -252,11 +267,13 @@ def sources_of(
         ports: RTP port of each side, in the order of `Side`.
         codecs: what is known of the codecs; before the answer that is nothing, and G.711 is offered.
         dtmf: whether key presses are relayed.
+        secure: whether they are sent by SRTP only.
     """
     sources = []
     unknown = OFFERABLE["TELEPHONE-EVENT"] if dtmf is Dtmf.RELAY else None
     for side, port in zip(Side, ports, strict=True):
-        source = StreamSource(LABEL_OF[side], MediaAddress(host, port, port + 1), event=unknown)
+        local = MediaAddress(host, port, port + 1)
+        source = StreamSource(LABEL_OF[side], local, event=unknown, secure=secure)
         codec = codecs.get(side)
         sources.append(source if codec is None else codec.within(source))
     return tuple(sources)
@@ -284,6 +301,7 @@ def stream_target(result: StreamResult, host: str | None) -> RecordingStreamTarg
         ),
         event_payload_type=result.event.remote_pt if result.event is not None else None,
         ptime_ms=result.ptime_ms,
+        srtp=srtp_of(result.srtp),
     )
 
 

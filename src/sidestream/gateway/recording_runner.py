@@ -57,6 +57,7 @@ from sidestream.siprec.events import (
     FirstPacketSent,
     PauseAsked,
     PeerSuspected,
+    ProtectionNeeded,
     ResumeAsked,
     SessionEvent,
     SnapshotDue,
@@ -139,6 +140,8 @@ class RecordingIdentity:
     codecs: dict[Side, StreamCodec]
     """Of each side, where it is known."""
     started_at: datetime
+    secure: bool = False
+    """Whether it is sent by SRTP only, from the begin."""
 
 
 class RecordingOwner(Protocol):
@@ -244,6 +247,8 @@ class RecordingRunner:
         """
         self._guard = guard
         choice = self.identity.choice
+        if self.identity.secure:
+            self._media.require_srtp()
         integration = choice.integration
         self._tools.metrics.count(metrics.RECORDINGS_DUE, integration.name)
         cnames = {side: new_token() for side in Side}
@@ -252,7 +257,14 @@ class RecordingRunner:
         self._log.log.info("recording begun", policy=integration.policy.value, copies=integration.copies)
         setup = RecordingSetup(
             sources=tuple(
-                sources_of(self._tools.media_host, each, self._codecs, integration.dtmf) for each in ports
+                sources_of(
+                    self._tools.media_host,
+                    each,
+                    self._codecs,
+                    integration.dtmf,
+                    secure=self.identity.secure,
+                )
+                for each in ports
             ),
             identify=self._tools.identify,
             clock=WallClock(self._clock.started_at, self._clock.began),
@@ -305,6 +317,13 @@ class RecordingRunner:
         self._codecs[side] = self._changed[side] = codec
         self.ledger.codec_changed("a" if side is Side.A else "b", codec.codec.name)
         self._flush_soon()
+
+    def protect(self) -> None:
+        """Send by SRTP only from now on: what is recorded is SRTP, and nothing leaves less protected."""
+        if not self._media.srtp_required:
+            self._log.log.info("recording by SRTP from now on")
+            self._media.require_srtp()
+            self.apply(ProtectionNeeded())
 
     def suspect(self, server: str) -> None:
         """A probe of a server failed: ask the sessions that it has."""

@@ -5,6 +5,7 @@ session whatever address it comes from, and no other request of a recorder is le
 """
 
 import random
+import secrets
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -227,6 +228,7 @@ class Recordings:
             contact_uri=contact.replace("sip:", f"sip:{name}@", 1),
             token=new_token,
             chance=random.random,
+            secret=secrets.token_bytes,
             user_agent=self._parts.user_agent,
             authorize=no_credentials if server.auth is None else partial(_authorize, server.auth, server.uri),
             dress=as_it_is if server.auth is None else partial(server.auth.dress, place=server.uri),

@@ -1,6 +1,7 @@
 """Session descriptions (RFC 8866) and the offer/answer model (RFC 3264), pure and lossless."""
 
 from sidestream.sdp.codecs import Codec, CodecKey
+from sidestream.sdp.crypto import SrtpKeys, agreed_keys
 from sidestream.sdp.errors import (
     GlareError,
     NegotiationError,
@@ -50,8 +51,10 @@ __all__ = [
     "SdpError",
     "SdpParseError",
     "SessionDescription",
+    "SrtpKeys",
     "State",
     "WarningCode",
+    "agreed_keys",
     "initial_offer",
     "is_held",
     "leg_codecs",

@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Final
 
 from sidestream.sdp.errors import NegotiationError, SdpError, WarningCode
-from sidestream.sdp.model import SECURE_RTP, Attribute, MediaDescription, SessionDescription
+from sidestream.sdp.model import INLINE_KEY, SECURE_RTP, Attribute, MediaDescription, SessionDescription
 
 MAX_TAG_DIGITS: Final = 9
 MIN_LIFETIME: Final = 2**20
@@ -207,11 +207,10 @@ def barred(description: SessionDescription, *, plain: bool, secure: bool) -> Ses
 
 def masked(text: str) -> str:
     """The same text with every SRTP key in it replaced by `***`."""
-    return _INLINE.sub(r"\1***", text)
+    return INLINE_KEY.sub(r"\1***", text)
 
 
 _TRANSPORT: Final = WarningCode.INCOMPATIBLE_TRANSPORT_PROTOCOL
-_INLINE: Final = re.compile(r"(inline:)[A-Za-z0-9+/=]+", re.IGNORECASE)
 _WINDOW_HINT: Final = re.compile(r"WSH=[0-9]{1,5}", re.ASCII)
 _LIFETIME: Final = re.compile(r"(2\^)?([0-9]{1,15})", re.ASCII)
 

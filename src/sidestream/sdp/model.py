@@ -7,6 +7,7 @@ description is a new one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -66,11 +67,23 @@ class Direction(Enum):
 _DIRECTIONS: Final = {direction.value: direction for direction in Direction}
 
 
+#: An SRTP key in a `crypto` attribute (RFC 4568 section 6.1), up to its lifetime.
+INLINE_KEY: Final = re.compile(r"(inline:)[A-Za-z0-9+/=]+", re.IGNORECASE)
+
+
+def _shown(value: str) -> str:
+    return INLINE_KEY.sub(r"\1***", value)
+
+
 class Line(NamedTuple):
     """One line: its type letter and everything after the equals sign."""
 
     type: str
     value: str
+
+    def __repr__(self) -> str:
+        """As a call, without the keys that it holds."""
+        return f"Line(type={self.type!r}, value={_shown(self.value)!r})"
 
 
 class Attribute(NamedTuple):
@@ -78,6 +91,11 @@ class Attribute(NamedTuple):
 
     name: str
     value: str | None
+
+    def __repr__(self) -> str:
+        """As a call, without the keys that it holds."""
+        value = _shown(self.value) if self.value is not None else None
+        return f"Attribute(name={self.name!r}, value={value!r})"
 
     @property
     def line(self) -> Line:

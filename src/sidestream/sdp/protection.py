@@ -22,7 +22,8 @@ from sidestream.sdp.crypto import (
 from sidestream.sdp.model import MediaDescription, SessionDescription
 
 
-def _no_secret(_length: int) -> bytes:
+def no_secret(_length: int) -> bytes:
+    """Make no key, where none is needed."""
     raise StateError("a leg without SRTP needs no key")
 
 
@@ -39,7 +40,7 @@ class Protection:
 
     plain: bool = True
     secure: bool = False
-    secret: Callable[[int], bytes] = field(default=_no_secret, repr=False)
+    secret: Callable[[int], bytes] = field(default=no_secret, repr=False)
     fell_back: bool = False
     _is_secure: bool | None = None
     _in_use: KeyMaterial | None = None

@@ -12,6 +12,7 @@ from zlib import crc32
 
 from sidestream.errors import StateError
 from sidestream.sdp.model import Direction, Origin, SessionDescription
+from sidestream.sdp.protection import no_secret
 from sidestream.sip.dialog import Dialog
 from sidestream.sip.digest import credentials_of
 from sidestream.sip.events import ServerKey
@@ -92,6 +93,7 @@ class ClientIdentity:
         user_agent: User-Agent value; empty for none.
         token: gives another random token each time.
         chance: gives a random number from 0 up to 1.
+        secret: makes so many bytes that nobody can guess, for SRTP keys.
         authorize: answers challenges.
         dress: puts credentials into requests at once where that is possible.
     """
@@ -101,6 +103,7 @@ class ClientIdentity:
     token: Callable[[], str]
     chance: Callable[[], float]
     user_agent: str = ""
+    secret: Callable[[int], bytes] = field(default=no_secret, repr=False)
     authorize: Authorize = no_credentials
     dress: Dress = as_it_is
 
@@ -316,7 +319,7 @@ class Context:
             setup=setup,
             ledger=ledger,
             now=now,
-            book=OfferBook(origin, plain=setup.memory.plain_codecs),
+            book=OfferBook(origin, plain=setup.memory.plain_codecs, secret=setup.identity.secret),
             sources=setup.sources,
             memory=setup.memory,
             paused=setup.paused,

@@ -148,6 +148,11 @@ class CodecsChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class ProtectionNeeded:
+    """What is recorded is SRTP from now on, and so must the recording be."""
+
+
+@dataclass(frozen=True, slots=True)
 class PauseAsked:
     """The recording shall leave out what is said from now on."""
 
@@ -201,5 +206,5 @@ SessionEvent = (
 )
 """Events of one session."""
 
-WideEvent = SnapshotDue | CodecsChanged | PauseAsked | ResumeAsked | StopAsked | CallEnded
+WideEvent = SnapshotDue | CodecsChanged | ProtectionNeeded | PauseAsked | ResumeAsked | StopAsked | CallEnded
 """Events that concern every session of a recording."""

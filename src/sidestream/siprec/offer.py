@@ -6,14 +6,16 @@ every sloppy form that recorders have been seen to give: what can be recorded is
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
 from sidestream.sdp.codecs import DYNAMIC, OFFERABLE, STATIC, Codec, CodecKey
+from sidestream.sdp.crypto import CryptoLine, SrtpKeys, agreed_keys
+from sidestream.sdp.errors import NegotiationError
 from sidestream.sdp.model import (
-    PLAIN_RTP,
+    SECURE_RTP,
     Connection,
     Direction,
     Line,
@@ -23,6 +25,7 @@ from sidestream.sdp.model import (
 )
 from sidestream.sdp.negotiate import MediaAddress, NegotiatedCodec, leg_codecs, remote_address
 from sidestream.sdp.negotiate import refused as refused_section
+from sidestream.sdp.protection import Protection, no_secret
 
 FALLBACKS: Final = ("PCMA", "PCMU")
 """What every recorder can take, and what the engine can make of what it decodes."""
@@ -42,6 +45,7 @@ class StreamSource:
         codec: what the participant sends in; None while that is unknown.
         event: its telephone-event, when key presses are relayed to the recorder.
         fallbacks: names of the codecs that `codec` can be transcoded to, in the order of preference.
+        secure: whether it is sent by SRTP only.
 
     Raises:
         ValueError: there is nothing that it could be sent in.
@@ -52,6 +56,7 @@ class StreamSource:
     codec: Codec | None = None
     event: Codec | None = None
     fallbacks: tuple[str, ...] = FALLBACKS
+    secure: bool = False
 
     def __post_init__(self) -> None:
         if self.codec is None and not self.fallbacks:
@@ -79,6 +84,7 @@ class Note(StrEnum):
     """0.0.0.0 or the like."""
     NO_COMMON_CODEC = "no-common-codec"
     OTHER_TRANSPORT = "other-transport"
+    """Neither RTP nor SRTP as it was offered, or no key that was offered."""
 
 
 class StreamState(StrEnum):
@@ -102,6 +108,7 @@ class StreamResult:
         event: the telephone-event that is sent, when both sides have one of the codec's clock rate.
         choices: every format that was agreed; `codec` and `event` are of them.
         ptime_ms: length of the packets that the recorder wants.
+        srtp: the keys; None: plain RTP.
     """
 
     label: str
@@ -111,6 +118,7 @@ class StreamResult:
     event: NegotiatedCodec | None = None
     choices: tuple[NegotiatedCodec, ...] = ()
     ptime_ms: int = PTIME_MS
+    srtp: SrtpKeys | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +148,16 @@ class OfferBook:
         last: the newest description that we sent.
         plain: whether only the fall-back codecs are offered, without telephone-event.
         refused: labels of streams that the recorder refused: they keep port 0 until they have another codec.
+        secret: makes so many bytes that nobody can guess, for keys.
     """
 
     origin: Origin
     last: SessionDescription | None = None
     plain: bool = False
     refused: frozenset[str] = frozenset()
+    secret: Callable[[int], bytes] = field(default=no_secret, repr=False)
     _numbers: dict[int, tuple[CodecKey, str | None]] = field(default_factory=dict)
+    _protections: dict[str, Protection] = field(default_factory=dict, repr=False)
 
     def offer(self, sources: Sequence[StreamSource], direction: Direction) -> SessionDescription:
         """Make the next offer.
@@ -168,7 +179,11 @@ class OfferBook:
             theirs: the offer.
             paused: whether nothing is to be sent, whatever the recorder wants.
         """
-        reading = read_offer(sources, theirs, paused=paused)
+        keys = [
+            self._protection(source).answer(section)
+            for source, section in zip(sources, theirs.media, strict=False)
+        ]
+        reading = read_offer(sources, theirs, paused=paused, keys=keys)
         sections = []
         for index, section in enumerate(theirs.media):
             result = reading.streams[index] if index < len(sources) else None
@@ -178,7 +193,9 @@ class OfferBook:
             direction = Direction.SENDONLY if result.state is StreamState.ACCEPTED else Direction.INACTIVE
             codecs = _known(section, sources[index])
             self._remember(codecs)
-            sections.append(_write(sources[index], codecs, direction))
+            crypto = [line] if (line := keys[index]) is not None else []
+            protocol = section.protocol
+            sections.append(_write(sources[index], codecs, direction, crypto=crypto, protocol=protocol))
         return self._say(sections, sources[0].local.host), reading
 
     def adds_nothing(self, sources: Sequence[StreamSource]) -> bool:
@@ -195,6 +212,10 @@ class OfferBook:
         sections = self.last.media if self.last is not None else ()
         if len(sections) != len(sources):
             return False
+        if any(
+            source.secure and not _is_secure(each) for source, each in zip(sources, sections, strict=True)
+        ):
+            return False
         said = [{codec.key for codec in section.codecs} for section in sections]
         return all(
             source.label in self.refused or {codec.key for codec in self._codecs(source)} <= keys
@@ -206,7 +227,14 @@ class OfferBook:
 
     def _section(self, source: StreamSource, direction: Direction) -> MediaDescription:
         numbered = [self._numbered(codec) for codec in self._codecs(source)]
-        return _write(source, numbered, direction, refused=source.label in self.refused)
+        crypto = self._protection(source).proposals() if source.secure else ()
+        return _write(source, numbered, direction, refused=source.label in self.refused, crypto=crypto)
+
+    def _protection(self, source: StreamSource) -> Protection:
+        """Our keys for a stream in this session: the same in each description."""
+        if source.label not in self._protections:
+            self._protections[source.label] = Protection(secure=True, secret=self.secret)
+        return self._protections[source.label]
 
     def _numbered(self, codec: Codec) -> Codec:
         """Give a codec the number it had, or its own, or a free one: a number never changes its meaning."""
@@ -275,8 +303,21 @@ def read_answer(offer: SessionDescription, answer: SessionDescription) -> Readin
     return Reading(tuple(results), tuple(dict.fromkeys(notes)))
 
 
-def read_offer(sources: Sequence[StreamSource], offer: SessionDescription, *, paused: bool) -> Reading:
-    """Read an offer of the recorder: what it wants of our streams, and what each will do."""
+def read_offer(
+    sources: Sequence[StreamSource],
+    offer: SessionDescription,
+    *,
+    paused: bool,
+    keys: Sequence[CryptoLine | None] = (),
+) -> Reading:
+    """Read an offer of the recorder: what it wants of our streams, and what each will do.
+
+    Args:
+        sources: our streams.
+        offer: the offer.
+        paused: whether nothing is to be sent.
+        keys: our answers to the keys of its sections, in order.
+    """
     notes: list[Note] = []
     if len(offer.media) != len(sources):
         notes.append(Note.FEWER_SECTIONS if len(offer.media) < len(sources) else Note.MORE_SECTIONS)
@@ -287,8 +328,13 @@ def read_offer(sources: Sequence[StreamSource], offer: SessionDescription, *, pa
             results.append(StreamResult(source.label, StreamState.REFUSED))
             continue
         direction = Direction.INACTIVE if paused else Direction.SENDONLY
-        ours = _write(source, _known(theirs, source), direction)
-        results.append(_judge(ours, theirs, offer, notes))
+        crypto = [line] if index < len(keys) and (line := keys[index]) is not None else []
+        ours = _write(source, _known(theirs, source), direction, crypto=crypto, protocol=theirs.protocol)
+        if source.secure and not crypto:
+            notes.append(Note.OTHER_TRANSPORT)
+            results.append(StreamResult(source.label, StreamState.REFUSED))
+            continue
+        results.append(_judge(ours, theirs, offer, notes, we_answer=True))
     _note_same_port(results, notes)
     # An offer that comes while we pause cannot know of it: nothing is odd about wanting media then.
     return Reading(tuple(results), tuple(dict.fromkeys(n for n in notes if n is not Note.NOT_INACTIVE)))
@@ -308,11 +354,21 @@ def _read_section(
 
 
 def _judge(
-    ours: MediaDescription, theirs: MediaDescription, whole: SessionDescription, notes: list[Note]
+    ours: MediaDescription,
+    theirs: MediaDescription,
+    whole: SessionDescription,
+    notes: list[Note],
+    *,
+    we_answer: bool = False,
 ) -> StreamResult:
     """What becomes of a stream, given both sides' sections."""
     label = ours.label or ""
-    if theirs.kind != "audio" or theirs.protocol not in PLAIN_RTP:
+    same = _is_secure(ours) is _is_secure(theirs)
+    try:
+        keys = agreed_keys(ours, theirs, we_answered=we_answer)
+    except NegotiationError:
+        same, keys = False, None
+    if theirs.kind != "audio" or not theirs.is_rtp or not same:
         notes.append(Note.OTHER_TRANSPORT)
         return StreamResult(label, StreamState.REFUSED)
     codecs = leg_codecs(ours, theirs)
@@ -324,11 +380,10 @@ def _judge(
     if remote is None:
         notes.append(Note.NO_ADDRESS)
     if not _wanted(ours, theirs, whole, notes) or remote is None:
-        return StreamResult(label, StreamState.WAITING, remote, choices=tuple(codecs))
+        return StreamResult(label, StreamState.WAITING, remote, choices=tuple(codecs), srtp=keys)
     event = _event_for(codec, codecs)
-    return StreamResult(
-        label, StreamState.ACCEPTED, remote, codec, event, tuple(codecs), _packet_length(theirs)
-    )
+    length = _packet_length(theirs)
+    return StreamResult(label, StreamState.ACCEPTED, remote, codec, event, tuple(codecs), length, keys)
 
 
 def _packet_length(theirs: MediaDescription) -> int:
@@ -406,15 +461,27 @@ def _known(section: MediaDescription, source: StreamSource) -> list[Codec]:
     return [replace(codec, payload_type=theirs[codec.key].payload_type) for codec in ours]
 
 
+def _is_secure(section: MediaDescription) -> bool:
+    return section.protocol in SECURE_RTP
+
+
 def _write(
-    source: StreamSource, codecs: Sequence[Codec], direction: Direction, *, refused: bool = False
+    source: StreamSource,
+    codecs: Sequence[Codec],
+    direction: Direction,
+    *,
+    refused: bool = False,
+    crypto: Sequence[CryptoLine] = (),
+    protocol: str = "",
 ) -> MediaDescription:
     formats = " ".join(str(codec.payload_type) for codec in codecs)
-    lines = [Line("m", f"audio {0 if refused else source.local.rtp_port} RTP/AVP {formats}")]
+    protocol = protocol or ("RTP/SAVP" if crypto else "RTP/AVP")
+    lines = [Line("m", f"audio {0 if refused else source.local.rtp_port} {protocol} {formats}")]
     for codec in codecs:
         lines.append(Line("a", f"rtpmap:{codec.rtpmap}"))
         if codec.fmtp is not None:
             lines.append(Line("a", f"fmtp:{codec.payload_type} {codec.fmtp}"))
+    lines += [line.attribute.line for line in crypto]
     lines.append(Line("a", f"ptime:{PTIME_MS}"))
     if source.local.rtcp_port != source.local.rtp_port + 1:
         lines.append(Line("a", f"rtcp:{source.local.rtcp_port}"))

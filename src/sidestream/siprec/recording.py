@@ -8,7 +8,7 @@ and `RecordingLost` with what the policy says.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
@@ -28,6 +28,7 @@ from sidestream.siprec.events import (
     CodecsChanged,
     FirstPacketSent,
     PauseAsked,
+    ProtectionNeeded,
     ResumeAsked,
     SessionEvent,
     SnapshotDue,
@@ -64,7 +65,7 @@ from sidestream.siprec.verdicts import Cause
 
 COPIES_MAX: Final = 3
 
-_WIDE: Final = (SnapshotDue, CodecsChanged, PauseAsked, ResumeAsked, StopAsked, CallEnded)
+_WIDE: Final = (SnapshotDue, CodecsChanged, ProtectionNeeded, PauseAsked, ResumeAsked, StopAsked, CallEnded)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +234,9 @@ class Recording:
                         changed[source.label].within(source) if source.label in changed else source
                         for source in copy.sources
                     )
+            case ProtectionNeeded():
+                for copy in self._copies:
+                    copy.sources = tuple(replace(source, secure=True) for source in copy.sources)
             case StopAsked() | CallEnded():
                 self._on_end(event)
             case SnapshotDue():

@@ -24,6 +24,7 @@ Invariants, whatever the order and content of events:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import assert_never
 
 from sidestream.siprec.asked import acknowledged, request_arrived
@@ -50,6 +51,7 @@ from sidestream.siprec.events import (
     PauseAsked,
     PeerLost,
     PeerSuspected,
+    ProtectionNeeded,
     RequestArrived,
     RequestTimedOut,
     RequestTransportFailed,
@@ -183,6 +185,10 @@ def _dispatch(ctx: Context, event: SessionEvent | WideEvent) -> None:  # noqa: C
             advance(ctx)
         case CodecsChanged():
             _codecs(ctx, event)
+        case ProtectionNeeded():
+            ctx.sources = tuple(replace(source, secure=True) for source in ctx.sources)
+            fit_codecs(ctx)
+            advance(ctx)
         case PauseAsked():
             pause(ctx)
         case ResumeAsked():

@@ -10,10 +10,12 @@ from typing import Literal
 
 from sidestream import sdp
 from sidestream.call.commands import NextHop
+from sidestream.config.values import Srtp
 from sidestream.errors import SidestreamError
 from sidestream.gateway.next_hop import hops_of
 from sidestream.gateway.sip_options import ListenAddress, StackOptions
 from sidestream.gateway.sip_stack import SipStack
+from sidestream.sdp.protection import Protection
 from sidestream.sip.builder import response_to
 from sidestream.sip.dialog import MAX_FORWARDS, Dialog, DialogId, id_from_request
 from sidestream.sip.events import (
@@ -68,12 +70,14 @@ class PhoneOptions:
         user: user part of its address.
         display_name: name shown to the other side.
         law: the codec that it prefers.
+        srtp: whether it offers and takes SRTP, or nothing else.
     """
 
     listen: ListenAddress = field(default_factory=lambda: ListenAddress("udp", "127.0.0.1", 0))
     user: str = "phone"
     display_name: str = ""
     law: Law = "PCMU"
+    srtp: Srtp = Srtp.OFF
 
 
 @dataclass(slots=True)
@@ -295,7 +299,7 @@ class Phone:
                 call.take_cancel()
                 return
             if request.body:
-                call.exchange.receive_offer(sdp.parse(request.body))
+                call.take_offer(sdp.parse(request.body))
             self._incoming.put_nowait(call)
         except sdp.SdpError as error:
             call.reject(error.sip_status)
@@ -309,7 +313,11 @@ class Phone:
         except OSError as error:
             raise SidestreamError(f"cannot open RTP on {host}: {error}") from error
         origin = sdp.Origin("-", secrets.randbits(62), 1, host)
-        call = PhoneCall(self, media, call_id, origin)
+        policy = self.options.srtp
+        protection = Protection(
+            plain=policy is not Srtp.REQUIRED, secure=policy is not Srtp.OFF, secret=secrets.token_bytes
+        )
+        call = PhoneCall(self, media, call_id, origin, protection)
         self.calls.append(call)
         return call
 

@@ -11,13 +11,14 @@ from typing import Protocol
 
 from sidestream import sdp
 from sidestream.errors import Fault, SidestreamError
+from sidestream.sdp.protection import Protection
 from sidestream.sip.builder import response_to
 from sidestream.sip.dialog import Dialog
 from sidestream.sip.events import ClientKey, ServerKey
 from sidestream.sip.hop import Hop
 from sidestream.sip.message import Request, Response
 from sidestream.tools.g711 import Law
-from sidestream.tools.phone_sdp import AgreedMedia, agreed, answer_to, describe
+from sidestream.tools.phone_sdp import AgreedMedia, agreed, answer_to, crypto_of_offer, describe
 from sidestream.tools.rtp_session import RtpSession
 
 REQUEST_TIMEOUT_S = 35.0
@@ -103,6 +104,7 @@ class PhoneCall:
     media: RtpSession
     call_id: str
     origin: sdp.Origin
+    protection: Protection = field(default_factory=Protection)
     exchange: sdp.OfferAnswer = field(default_factory=sdp.OfferAnswer)
     dialog: Dialog | None = None
     phase: Phase = Phase.SETTING_UP
@@ -276,6 +278,23 @@ class PhoneCall:
             self._respond_invite(487)
             self.finish("cancelled by the caller")
 
+    def take_offer(self, offer: sdp.SessionDescription) -> None:
+        """Take the peer's offer, but for what our rules bar."""
+        self.exchange.receive_offer(self.protection.admitted(offer))
+
+    async def renew_keys(self) -> None:
+        """Go on under new keys of ours, by re-INVITE (RFC 4568 section 7.1.4).
+
+        Raises:
+            CallFailedError: the peer does not agree; the call goes on under the old ones.
+        """
+        before, self.protection = self.protection, self.protection.anew()
+        try:
+            await self._change_media()
+        except CallFailedError:
+            self.protection = before
+            raise
+
     def first_offer(self) -> bytes:
         """Return the offer for an INVITE of ours."""
         return sdp.serialize(self._offer())
@@ -338,7 +357,7 @@ class PhoneCall:
 
     def _change_by_peer(self, request: Request) -> bytes:
         if request.body:
-            self.exchange.receive_offer(sdp.parse(request.body))
+            self.take_offer(sdp.parse(request.body))
             try:
                 return self._answer_offer()
             except sdp.SdpError:
@@ -438,14 +457,18 @@ class PhoneCall:
 
     def _offer(self, laws: Iterable[Law] = ()) -> sdp.SessionDescription:
         laws = laws or (self._law,)
-        return self.exchange.send_offer(describe(self._address, laws, self._direction, self.origin))
+        crypto = crypto_of_offer(self.protection)
+        made = describe(self._address, laws, self._direction, self.origin, crypto=crypto)
+        return self.exchange.send_offer(made)
 
     def _answer_offer(self) -> bytes:
         offer = self.exchange.pending
         if offer is None:
             raise sdp.NegotiationError("there is no offer to answer")
         answer = self.exchange.send_answer(
-            answer_to(offer, self._address, self._law, self._direction, self.origin)
+            answer_to(
+                offer, self._address, self._law, self._direction, self.origin, protection=self.protection
+            )
         )
         self._apply()
         return sdp.serialize(answer)
@@ -457,5 +480,7 @@ class PhoneCall:
             return
         self.agreed = agreed(local, remote, we_answered=self.exchange.we_answered)
         self.held_by_peer = remote.audio is not None and sdp.is_held(remote.audio)
+        self.protection.note_use(self.agreed.srtp, with_audio=True)
+        self.media.srtp.agree(self.agreed.srtp)
         self.media.configure(self.agreed.remote, self.agreed.payload_type, self.agreed.event_payload_type)
         self.media.set_sending(self._may_send)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from sidestream import sdp
+from sidestream.sdp.crypto import CryptoLine, SrtpKeys, attributes_of
 from sidestream.sdp.negotiate import refused, usable_audio
+from sidestream.sdp.protection import Protection
 from sidestream.tools.g711 import Law
 
 PAYLOAD_TYPES: dict[Law, int] = {"PCMU": 0, "PCMA": 8}
@@ -26,6 +29,7 @@ class AgreedMedia:
         event_payload_type: of key presses that we send, None when the peer takes none.
         sends: whether we may send.
         receives: whether we shall hear something.
+        srtp: the keys of SRTP; None for plain RTP.
     """
 
     remote: tuple[str, int] | None
@@ -34,6 +38,24 @@ class AgreedMedia:
     event_payload_type: int | None
     sends: bool
     receives: bool
+    srtp: SrtpKeys | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Crypto:
+    """What a description says about SRTP: its protocol and its keys."""
+
+    protocol: str = "RTP/AVP"
+    lines: tuple[CryptoLine, ...] = ()
+
+
+PLAIN: Final = Crypto()
+
+
+def crypto_of_offer(protection: Protection) -> Crypto:
+    """What our offer says."""
+    lines = protection.proposals()
+    return Crypto("RTP/SAVP", lines) if lines else PLAIN
 
 
 def describe(
@@ -42,6 +64,8 @@ def describe(
     direction: sdp.Direction,
     origin: sdp.Origin,
     event_payload_type: int | None = EVENT_PAYLOAD_TYPE,
+    *,
+    crypto: Crypto = PLAIN,
 ) -> sdp.SessionDescription:
     """Return a description of our own.
 
@@ -51,6 +75,7 @@ def describe(
         direction: what we do.
         origin: our `o=` line.
         event_payload_type: number of telephone-event, None to leave it out.
+        crypto: protocol and keys.
     """
     host, port = address
     formats = {PAYLOAD_TYPES[law]: f"{law}/8000" for law in laws}
@@ -62,9 +87,10 @@ def describe(
         "s=-",
         f"c={sdp.Connection.of(host).value}",
         "t=0 0",
-        f"m=audio {port} RTP/AVP {' '.join(map(str, formats))}",
+        f"m=audio {port} {crypto.protocol} {' '.join(map(str, formats))}",
         *(f"a=rtpmap:{number} {name}" for number, name in formats.items()),
         *([f"a=fmtp:{event_payload_type} 0-15"] if event_payload_type is not None else []),
+        *(f"a={attribute.name}:{attribute.value}" for attribute in attributes_of(crypto.lines)),
         f"a=ptime:{PTIME_MS}",
         f"a={direction.value}",
     ]
@@ -77,6 +103,8 @@ def answer_to(
     preferred: Law,
     direction: sdp.Direction,
     origin: sdp.Origin,
+    *,
+    protection: Protection,
 ) -> sdp.SessionDescription:
     """Return our answer: one law, the preferred one if offered, and key presses by the offer's number.
 
@@ -92,12 +120,14 @@ def answer_to(
     else:
         raise sdp.NegotiationError("neither PCMU nor PCMA is offered")
     events = [codec.payload_type for codec in audio.codecs if codec.key == ("TELEPHONE-EVENT", 8_000, 1)]
+    line = protection.answer(audio)
     made = describe(
         address,
         (law,),
         direction.within(audio.direction),
         origin,
         events[0] if events else None,
+        crypto=Crypto(audio.protocol, (line,) if line else ()),
     )
     sections = tuple(made.media[0] if media is audio else refused(media) for media in offer.media)
     return sdp.SessionDescription(made.lines, sections)
@@ -130,4 +160,5 @@ def agreed(
         event_payload_type=events[0] if events else None,
         sends=ours.direction.sends and theirs.direction.receives,
         receives=ours.direction.receives and theirs.direction.sends,
+        srtp=sdp.agreed_keys(ours, theirs, we_answered=we_answered),
     )

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from sidestream import sdp
+from sidestream.sdp.crypto import CryptoLine, usable_lines
+from sidestream.sdp.model import SECURE_RTP
+from sidestream.sdp.protection import Protection
 from sidestream.tools.g711 import law_of
 from sidestream.tools.recorder_media import MediaPort
 from sidestream.tools.recorder_options import RecorderOptions
@@ -24,6 +27,9 @@ class Line:
     track: Track
     port: MediaPort | None = None
     said: RecordedLine = field(default_factory=lambda: RecordedLine(0))
+    protection: Protection = field(
+        default_factory=lambda: Protection(secure=True, secret=secrets.token_bytes)
+    )
 
 
 @dataclass(slots=True)
@@ -125,14 +131,16 @@ class Lines:
 
     async def _judge(self, line: Line, media: sdp.MediaDescription, host: str) -> RecordedLine:
         chosen = choose(media, self.options.codecs)
-        if chosen is None or line.number in self.options.behaviour.refuse_streams:
+        crypto = line.protection.answer(media) if self.options.srtp else None
+        unprotected = media.protocol in SECURE_RTP and crypto is None
+        if chosen is None or unprotected or line.number in self.options.behaviour.refuse_streams:
             return RecordedLine(0)
         if line.port is None:
             line.port = await MediaPort.open(host, line.track, self.options.report_interval_s)
         wanted = self.ready and media.declared_direction.sends
         label = None if self.options.behaviour.no_labels else media.label
         direction = sdp.Direction.RECVONLY if wanted else sdp.Direction.INACTIVE
-        return RecordedLine(line.port.port, direction, *chosen, label)
+        return RecordedLine(line.port.port, direction, *chosen, label, crypto)
 
     def _apply(self, line: Line, media: sdp.MediaDescription, open_: bool) -> None:
         line.track.label = media.label or line.track.label
@@ -143,6 +151,9 @@ class Lines:
         connection = media.connection
         if connection is not None:
             line.port.remote = connection.host, media.port, media.rtcp_port
+        keys = _keys(line.said.crypto, media)
+        line.track.suite = keys.receive.suite.value if keys is not None else ""
+        line.port.srtp.agree(keys)
         line.track.open(law_of(codec.name), codec.payload_type, line.said.events)
 
     def _describe(self, host: str) -> sdp.SessionDescription:
@@ -157,6 +168,14 @@ class Lines:
             made = made.with_origin(origin.with_version(version + 1))
         self.ours = made
         return made
+
+
+def _keys(ours: CryptoLine | None, theirs: sdp.MediaDescription) -> sdp.SrtpKeys | None:
+    """The keys of a stream: the client's is under our tag, whoever offered (RFC 4568 section 7.1)."""
+    if ours is None:
+        return None
+    found = (line.material for line in usable_lines(theirs) if line.tag == ours.tag)
+    return next((sdp.SrtpKeys(ours.material, material) for material in found), None)
 
 
 def _now() -> float:

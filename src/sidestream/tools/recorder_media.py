@@ -16,6 +16,7 @@ from sidestream.tools.recorder_track import Track
 from sidestream.tools.rtcp import RtcpError, parse_rtcp, receiver_report
 from sidestream.tools.rtp import RtpError, parse_rtp
 from sidestream.tools.rtp_session import bind_pair
+from sidestream.tools.srtp import SrtpParty
 
 RECEIVE_BUFFER_BYTES = 1 << 20
 FIRST_REPORT_S = 0.5
@@ -45,6 +46,7 @@ class MediaPort:
         track: what the stream becomes.
         remote: host, RTP port and RTCP port that the client described; None before.
         reports_sent: receiver reports sent.
+        srtp: opens what comes, and protects our reports.
     """
 
     host: str
@@ -52,6 +54,7 @@ class MediaPort:
     track: Track
     remote: tuple[str, int, int] | None = None
     reports_sent: int = 0
+    srtp: SrtpParty = field(default_factory=SrtpParty)
     _interval_s: float = 5.0
     _ssrc: int = field(default_factory=lambda: secrets.randbits(32))
     _cname: str = field(default_factory=lambda: base64.b64encode(secrets.token_bytes(12)).decode())
@@ -91,8 +94,12 @@ class MediaPort:
         self._transports.clear()
 
     def _take_rtp(self, data: bytes, source: tuple[str, int]) -> None:
+        opened = self.srtp.unprotect(data)
+        if opened is None:
+            self.track.counts.unauthentic += 1
+            return
         try:
-            packet = parse_rtp(data)
+            packet = parse_rtp(opened)
         except RtpError:
             self.track.counts.malformed += 1
             return
@@ -102,8 +109,12 @@ class MediaPort:
 
     def _take_rtcp(self, data: bytes, source: tuple[str, int]) -> None:
         self._heard_rtcp_from = source
+        opened = self.srtp.unprotect_report(data)
+        if opened is None:
+            self.track.counts.unauthentic += 1
+            return
         try:
-            compound = parse_rtcp(data)
+            compound = parse_rtcp(opened)
         except RtcpError:
             self.track.counts.malformed += 1
             return
@@ -123,5 +134,6 @@ class MediaPort:
         if to is None or len(self._transports) < 2:
             return
         blocks = self.track.blocks(asyncio.get_running_loop().time())
-        self._transports[1].sendto(receiver_report(self._ssrc, self._cname, blocks, bye=bye), to)
+        report = receiver_report(self._ssrc, self._cname, blocks, bye=bye)
+        self._transports[1].sendto(self.srtp.protect_report(report), to)
         self.reports_sent += 1

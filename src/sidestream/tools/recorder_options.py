@@ -56,6 +56,7 @@ class RecorderOptions:
         keep_frames: keep every frame in memory, for comparing them with what was sent.
         report_interval_s: mean time between receiver reports (RFC 3550 section 6.2).
         max_sessions: sessions at once; more are refused with 503.
+        srtp: take streams that are offered with SRTP.
     """
 
     directory: Path
@@ -66,3 +67,4 @@ class RecorderOptions:
     keep_frames: bool = False
     report_interval_s: float = 5.0
     max_sessions: int = MAX_SESSIONS
+    srtp: bool = True

@@ -74,6 +74,7 @@ class RecordedStream:
         presses: (position, key) of each key press.
         refused: whether the recorder refused it from beginning to end.
         frames: every frame, where the recorder was asked to keep them.
+        suite: the crypto suite of SRTP that it last came by; empty for plain RTP.
     """
 
     number: int
@@ -89,6 +90,7 @@ class RecordedStream:
     presses: tuple[tuple[int, str], ...]
     refused: bool
     frames: tuple[PlacedFrame, ...]
+    suite: str = ""
 
     def to_json(self) -> dict[str, object]:
         """Return the stream as an object of `summary.json`."""
@@ -104,6 +106,7 @@ class RecordedStream:
             "packets": msgspec.to_builtins(self.counts),
             "receiverReports": self.reports_sent,
             "refused": self.refused,
+            "srtp": self.suite or None,
             "dtmf": [{"sample": position, "digit": key} for position, key in self.presses],
         }
 

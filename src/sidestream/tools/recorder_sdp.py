@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from sidestream import sdp
-from sidestream.sdp.model import PLAIN_RTP
+from sidestream.sdp.crypto import CryptoLine, usable_lines
+from sidestream.sdp.model import SECURE_RTP
 from sidestream.sip.grammar import is_token
 from sidestream.tools.recorder_findings import Finding, remark, violation
 
@@ -95,7 +96,10 @@ def _judge_line(number: int, media: sdp.MediaDescription) -> Iterator[Finding]:
     if media.kind != "audio":
         yield remark("not-audio", f"{line} is {media.kind}, which this recorder refuses")
         return
-    if media.protocol not in PLAIN_RTP:
+    if media.protocol in SECURE_RTP and not usable_lines(media):
+        text = f"{line} is {media.protocol} without a usable crypto line"
+        yield violation("crypto", text, "RFC 4568 section 5.1.1")
+    elif not media.is_rtp:
         yield remark("protocol", f"{line} is {media.protocol}, which this recorder refuses")
     if media.connection is not None and media.connection.is_unspecified:
         text = f"{line} comes from {media.connection.host}, an address that nothing comes from"
@@ -172,6 +176,7 @@ class RecordedLine:
         codec: the one codec it takes; None when the stream is refused.
         events: payload type of key presses, None for none.
         label: the client's label, None to leave it out.
+        crypto: our key, None for plain RTP.
     """
 
     port: int
@@ -179,6 +184,7 @@ class RecordedLine:
     codec: sdp.Codec | None = None
     events: int | None = None
     label: str | None = None
+    crypto: CryptoLine | None = None
 
 
 def choose(media: sdp.MediaDescription, codecs: Sequence[str]) -> tuple[sdp.Codec, int | None] | None:
@@ -220,6 +226,8 @@ def _describe_line(line: RecordedLine, media: sdp.MediaDescription) -> list[str]
     ]
     if line.events is not None:
         text += [f"a=rtpmap:{line.events} telephone-event/8000", f"a=fmtp:{line.events} 0-16"]
+    if line.crypto is not None:
+        text.append(f"a=crypto:{line.crypto.attribute.value}")
     text.append(f"a={line.direction.value}")
     if line.label is not None:
         text.append(f"a=label:{line.label}")

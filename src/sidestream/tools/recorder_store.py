@@ -146,6 +146,7 @@ class SessionStore:
             ssrcs=track.ssrcs,
             cnames=tuple(dict.fromkeys(track.cnames.values())),
             counts=track.counts,
+            suite=track.suite,
             reports_sent=finished.reports_sent,
             presses=tuple(track.presses),
             refused=finished.refused,

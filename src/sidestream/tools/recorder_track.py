@@ -55,7 +55,7 @@ class TrackCounts:
 
     `lost` is what sequence numbers say was sent and never came; `paused` came while nothing might be sent;
     `unknown` had a payload type that was not agreed on; `elsewhere` came from another address than the one
-    described (RFC 4961).
+    described (RFC 4961); `unauthentic` was SRTP or SRTCP that was not made with the agreed key.
     """
 
     packets: int = 0
@@ -66,6 +66,7 @@ class TrackCounts:
     disordered: int = 0
     late: int = 0
     malformed: int = 0
+    unauthentic: int = 0
     paused: int = 0
     unknown: int = 0
     elsewhere: int = 0
@@ -127,6 +128,7 @@ class Track:
         laws: G.711 laws by payload type.
         event_payload_type: of key presses, None for none.
         label: its label, as the newest offer has it.
+        suite: the crypto suite of SRTP that it comes by; empty for plain RTP.
         receiving: whether the client may send now.
         paused_since: since when it may not; None while it may.
         cnames: names that its sources gave themselves.
@@ -141,6 +143,7 @@ class Track:
     laws: dict[int, g711.Law] = field(default_factory=dict)
     event_payload_type: int | None = None
     label: str = ""
+    suite: str = ""
     receiving: bool = False
     paused_since: float | None = None
     counts: TrackCounts = field(default_factory=TrackCounts)

@@ -16,6 +16,7 @@ from sidestream.tools.rtp import (
     RtpRecorder,
     event_payload,
 )
+from sidestream.tools.srtp import SrtpParty
 
 EVENT_FRAMES = 5
 """A key is pressed for 100 ms: twice the 40 ms that every receiver must accept (ITU-T Q.24)."""
@@ -80,15 +81,18 @@ def bind_pair(host: str) -> tuple[socket.socket, socket.socket]:
 
 
 class _Receiver(asyncio.DatagramProtocol):
-    def __init__(self, recorder: RtpRecorder | None) -> None:
+    def __init__(self, recorder: RtpRecorder | None, srtp: SrtpParty) -> None:
         self._recorder = recorder
+        self._srtp = srtp
         self._time = asyncio.get_running_loop().time
         self.datagrams = 0
 
     def datagram_received(self, data: bytes, _address: tuple[str | int, ...]) -> None:
         self.datagrams += 1
-        if self._recorder is not None:
-            self._recorder.receive(data, self._time())
+        if self._recorder is None:
+            self._srtp.unprotect_report(data)
+        elif (packet := self._srtp.unprotect(data)) is not None:
+            self._recorder.receive(packet, self._time())
 
 
 @dataclass(slots=True)
@@ -103,6 +107,7 @@ class RtpSession:
     host: str
     port: int
     recorder: RtpRecorder
+    srtp: SrtpParty = field(default_factory=SrtpParty)
     sent: list[SentFrame] = field(default_factory=list)
     pressed: list[tuple[int, str]] = field(default_factory=list)
     lateness_ms: float = 0.0
@@ -130,7 +135,9 @@ class RtpSession:
         session = cls(host, rtp.getsockname()[1], recorder)
         session._idle.set()
         for sock, sink in ((rtp, recorder), (rtcp, None)):
-            transport, _ = await loop.create_datagram_endpoint(partial(_Receiver, sink), sock=sock)
+            transport, _ = await loop.create_datagram_endpoint(
+                partial(_Receiver, sink, session.srtp), sock=sock
+            )
             session._transports.append(transport)
         session._clock = asyncio.create_task(session._run(), name="phone rtp clock")
         return session
@@ -230,4 +237,4 @@ class RtpSession:
             marker,
         )
         self._sequence += 1
-        self._transports[0].sendto(packet.serialize(), self._remote)
+        self._transports[0].sendto(self.srtp.protect(packet.serialize()), self._remote)

@@ -282,3 +282,22 @@ def test_ports_that_do_not_carry_the_recordings_are_advised_of() -> None:
     scarce = text.replace("20000-20999", "20000-20400").replace("max_calls: 100", "max_calls: 50")
     (advice,) = advise(parse_text(scarce))
     assert (advice.path, advice.remedy) == (("node", "media", "ports"), "Widen the range to 600 ports")
+
+
+def test_keys_that_travel_in_clear_sip_are_advised_of() -> None:
+    def advised(text: str) -> list[str]:
+        return [finding.message for finding in advise(parse_text(text))]
+
+    secure = ("match: [192.0.2.0/24]", "srtp: optional\n          match: [192.0.2.0/24]")
+    (trunk,) = advised(changed(secure))
+    assert trunk.startswith("keys travel in clear SIP to sip:")
+    recorded = changed(secure, ("        integrations:\n", SIPREC))
+    assert [message.partition(" in ")[0] for message in advised(recorded)] == [
+        "keys of recordings travel",
+        "keys travel",
+    ]
+    for setting, expected in (("off", 0), ("call", 0), ("required", 1)):
+        integration = SIPREC.replace(
+            "            type: siprec", f"            type: siprec\n            srtp: {setting}"
+        )
+        assert len(advised(changed(("        integrations:\n", integration)))) == expected

@@ -11,8 +11,8 @@ from sidestream.gateway.engine_messages import (
     RecordingStreamTarget,
     RecordingTarget,
     RemoteAddress,
-    SrtpPair,
     StreamSpec,
+    srtp_of,
 )
 from sidestream.gateway.media import Media, read_metrics
 from sidestream.observe import metrics
@@ -98,7 +98,7 @@ def test_a_leg_is_told_its_keys_and_no_key_is_ever_shown() -> None:
             "lifetime": 2**31,
         },
     }
-    shown = repr(update) + repr(SrtpPair.of(update.srtp))
+    shown = repr(update) + repr(srtp_of(update.srtp))
     for material in (ours, theirs):
         assert b64encode(material.key_salt).decode() not in shown
         assert repr(material.key_salt) not in shown
@@ -133,6 +133,7 @@ def test_a_recording_is_ordered_and_told_until_its_end() -> None:
                     "codec": {"name": "PCMA", "payloadType": 8, "clockRate": 8000, "channels": 1},
                     "eventPayloadType": None,
                     "ptimeMs": 20,
+                    "srtp": None,
                 }
             ]
         }

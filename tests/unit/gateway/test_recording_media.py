@@ -12,6 +12,7 @@ from sidestream.gateway.names import Names
 from sidestream.gateway.recording_media import MediaNews, RecordingMedia
 from sidestream.gateway.recording_plan import recording_spec
 from sidestream.observe.logging import logger
+from sidestream.sdp.crypto import CryptoSuite, KeyMaterial, SrtpKeys
 from sidestream.sdp.negotiate import MediaAddress, NegotiatedCodec
 from sidestream.siprec.commands import StartMedia, StopMedia
 from sidestream.siprec.events import FirstPacketSent, MediaFailed, PeerLost
@@ -173,3 +174,20 @@ async def test_an_engine_that_has_let_go_before_is_no_error() -> None:
     copies.fake.refuse["close_recording"] = error
     copies.copies.close(0)
     assert copies.news == []
+
+
+async def test_nothing_leaves_unprotected_once_srtp_is_required() -> None:
+    copies = Copies()
+    key = KeyMaterial(CryptoSuite.AEAD_AES_128_GCM, b"k" * 28)
+    secure = replace(FIRST, srtp=SrtpKeys(key, key))
+    copies.copies.start(StartMedia(7, 0, (FIRST,)))
+    copies.copies.require_srtp()
+    copies.copies.start(StartMedia(7, 0, (FIRST,)))
+    copies.copies.start(StartMedia(7, 0, (secure,)))
+    orders = [each for order in copies.fake.all_of("set_recording") for each in order["streams"]]
+    assert [(each["on"], each["srtp"] is not None) for each in orders] == [
+        (True, False),
+        (False, False),
+        (False, False),
+        (True, True),
+    ]

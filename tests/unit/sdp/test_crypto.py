@@ -117,6 +117,14 @@ def test_a_key_is_not_shown() -> None:
     assert KEY not in repr(line)
 
 
+def test_a_description_shows_no_key() -> None:
+    shown = repr(section(f"1 {SUITE} inline:{KEY}|2^20")) + repr(
+        section(f"1 {SUITE} inline:{KEY}").attributes
+    )
+    assert KEY not in shown
+    assert "inline:***|2^20" in shown
+
+
 def test_keys_are_masked_in_text() -> None:
     text = f"a=crypto:1 {SUITE} inline:{KEY}|2^31\r\na=crypto:2 {SUITE} INLINE:{OTHER}\r\na=sendrecv\r\n"
     assert masked(text) == (

@@ -23,6 +23,7 @@ from sidestream.siprec.context import State
 from sidestream.siprec.events import (
     CodecsChanged,
     PauseAsked,
+    ProtectionNeeded,
     RequestTimedOut,
     ResumeAsked,
     SnapshotDue,
@@ -419,3 +420,22 @@ def test_no_timer_is_asked_for_when_the_profile_says_so() -> None:
     assert (
         script(ServerProfile(session_expires_s=None)).start().request.headers.get("Session-Expires") is None
     )
+
+
+def test_a_call_that_turns_to_srtp_has_its_recording_offered_anew() -> None:
+    play = script(identity=identity(secret=lambda length: b"k" * length)).up()
+    reinvite = only(play.apply(ProtectionNeeded()), SendRequest)
+    offer = offer_of(reinvite.request)
+    assert [media.protocol for media in offer.media] == ["RTP/SAVP", "RTP/SAVP"]
+    commands = play.respond(reinvite, 200, answer_sdp(offer, crypto=True))
+    started = only(commands, StartMedia)
+    assert all(stream.srtp is not None for stream in started.streams)
+    assert find(play.apply(ProtectionNeeded()), SendRequest) == []
+
+
+def test_a_recorder_that_has_no_srtp_loses_a_call_that_turns_to_it() -> None:
+    play = script(identity=identity(secret=lambda length: b"k" * length)).up()
+    reinvite = only(play.apply(ProtectionNeeded()), SendRequest)
+    commands = play.respond(reinvite, 200, answer_sdp(offer_of(reinvite.request)))
+    assert find(commands, StartMedia) == []
+    assert fact(commands, SessionLost).cause is Cause.MEDIA_REFUSED

@@ -2,20 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 
 import pytest
 
 from sidestream.sdp import Direction, MediaAddress, Origin, SessionDescription
+from sidestream.sdp.crypto import OFFERED, SrtpKeys, usable_lines
 from sidestream.siprec.offer import (
     Note,
     OfferBook,
     Reading,
+    StreamSource,
     StreamState,
     labels_of,
     preferring,
     read_answer,
 )
-from siprec_script import EVENT, G722, OPUS, PCMA, PCMU, answer_sdp, described, sources
+from siprec_script import EVENT, G722, OPUS, PCMA, PCMU, answer_sdp, described, recorders_key, sources
 
 ACCEPTED, REFUSED, WAITING = StreamState.ACCEPTED, StreamState.REFUSED, StreamState.WAITING
 
@@ -323,3 +326,66 @@ def test_an_answer_keeps_the_recorders_numbers_and_our_order() -> None:
         )
     )
     assert said.media[0].formats == ("8", "0", "101")
+
+
+# --- SRTP ------------------------------------------------------------------------------------------------
+
+
+def secret_book() -> OfferBook:
+    numbers = count(1)
+    return OfferBook(Origin("-", 7, 1, "127.0.0.1"), secret=lambda length: bytes([next(numbers)]) * length)
+
+
+def secure() -> tuple[StreamSource, ...]:
+    return tuple(replace(source, secure=True) for source in sources())
+
+
+def test_secure_streams_are_offered_with_keys_of_their_own_that_stay() -> None:
+    book = secret_book()
+    made = book.offer(secure(), Direction.SENDONLY)
+    assert [media.protocol for media in made.media] == ["RTP/SAVP", "RTP/SAVP"]
+    keys = [line.material.key_salt for media in made.media for line in usable_lines(media)]
+    assert len(set(keys)) == len(keys) == 2 * len(OFFERED)
+    assert book.offer(secure(), Direction.SENDONLY) == made
+    assert secret_book().offer(sources(), Direction.SENDONLY).media[0].protocol == "RTP/AVP"
+
+
+def test_an_answer_with_a_key_is_sent_to_under_ours() -> None:
+    made = secret_book().offer(secure(), Direction.SENDONLY)
+    reading = read_answer(made, described(answer_sdp(made, crypto=True)))
+    assert (states(reading), reading.notes) == ([ACCEPTED, ACCEPTED], ())
+    for stream, media in zip(reading.streams, made.media, strict=True):
+        line = usable_lines(media)[0]
+        assert stream.srtp == SrtpKeys(line.material, recorders_key(line.material.suite))
+
+
+def test_an_answer_that_is_less_protected_than_the_offer_is_no_agreement() -> None:
+    made = secret_book().offer(secure(), Direction.SENDONLY)
+    reading = read_answer(made, described(answer_sdp(made)))
+    assert reading.refused_all
+    assert reading.notes == (Note.OTHER_TRANSPORT,)
+    other = described(answer_sdp(made, crypto=True).replace(b"a=crypto:1 ", b"a=crypto:9 "))
+    assert read_answer(made, other).refused_all
+
+
+def test_a_plain_session_does_not_cover_secure_streams() -> None:
+    book = secret_book()
+    book.offer(sources(), Direction.SENDONLY)
+    assert book.covers(sources())
+    assert not book.covers(secure())
+    book.offer(secure(), Direction.SENDONLY)
+    assert book.covers(secure())
+
+
+def test_a_recorder_that_offers_is_answered_in_kind_or_refused() -> None:
+    book = secret_book()
+    first = book.offer(secure(), Direction.SENDONLY)
+    theirs = described(answer_sdp(first, crypto=True))
+    said, reading = book.answer(secure(), theirs, paused=False)
+    assert [media.protocol for media in said.media] == ["RTP/SAVP", "RTP/SAVP"]
+    for index, stream in enumerate(reading.streams):
+        assert stream.srtp is not None
+        assert stream.srtp.send == usable_lines(said.media[index])[0].material
+    said, reading = book.answer(secure(), described(answer_sdp(first)), paused=False)
+    assert reading.refused_all
+    assert [media.port for media in said.media] == [0, 0]

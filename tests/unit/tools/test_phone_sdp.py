@@ -3,6 +3,7 @@
 import pytest
 
 from sidestream import sdp
+from sidestream.sdp.protection import Protection
 from sidestream.tools.g711 import Law
 from sidestream.tools.phone_sdp import agreed, answer_to, describe
 
@@ -19,7 +20,7 @@ def offer(
 def answer(
     offered: sdp.SessionDescription, law: Law = "PCMU", direction: sdp.Direction = sdp.Direction.SENDRECV
 ) -> sdp.SessionDescription:
-    return answer_to(offered, OURS, law, direction, ORIGIN)
+    return answer_to(offered, OURS, law, direction, ORIGIN, protection=Protection())
 
 
 @pytest.mark.parametrize(

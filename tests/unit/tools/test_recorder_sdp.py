@@ -25,8 +25,15 @@ def test_the_usual_offer_is_without_fault() -> None:
     assert not [*found, *judge_offer(description, None)]
 
 
+def test_srtp_needs_a_key_that_can_be_used() -> None:
+    text = OFFER.replace("RTP/AVP", "RTP/SAVP", 1)
+    assert "crypto" in codes(judge_offer(parsed(text), None), Level.VIOLATION)
+    keyed = text.replace("a=label", "a=crypto:1 AEAD_AES_128_GCM inline:" + "A" * 38 + "\r\na=label", 1)
+    assert "crypto" not in codes(judge_offer(parsed(keyed), None), Level.VIOLATION)
+
+
 def test_what_is_not_recorded_is_remarked() -> None:
-    text = OFFER.replace("RTP/AVP", "RTP/SAVP", 1).replace("m=audio 40002", "m=video 40003")
+    text = OFFER.replace("RTP/AVP", "UDP/TLS/RTP/SAVPF", 1).replace("m=audio 40002", "m=video 40003")
     assert codes(judge_offer(parsed(text), None), Level.REMARK) == [
         "protocol",
         "not-audio",

@@ -63,10 +63,11 @@ impl Port {
         }
     }
 
-    /// Protects what is sent from now on with these keys, or not.
-    pub fn protect(&mut self, keys: Option<&SrtpKeys>, now: Nanos) {
+    /// Protects what is sent from now on with these keys, or not. To another recorder (`moved`) packets under another
+    /// key are the first of their source.
+    pub fn protect(&mut self, keys: Option<&SrtpKeys>, moved: bool, now: Nanos) {
         match (&mut self.srtp, keys) {
-            (Some(srtp), Some(keys)) => {
+            (Some(srtp), Some(keys)) if !moved || srtp.outbound.key() == &keys.send => {
                 srtp.outbound.rekey(keys.send.clone());
                 srtp.inbound.rekey(keys.receive.clone(), now);
             }

@@ -279,7 +279,10 @@ impl Voice {
         if moved {
             self.port.retarget(target.remote);
         }
-        self.port.protect(target.srtp.as_ref(), now);
+        if wanted {
+            // A stream that is silent for a while goes on under its key where it was.
+            self.port.protect(target.srtp.as_ref(), moved, now);
+        }
         let begins = wanted && self.stream.is_ready() && (moved || !self.stream.is_flowing());
         if begins {
             self.set_at = Some(now).filter(|_| moved || self.first_packet.is_none());

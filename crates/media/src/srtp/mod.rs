@@ -6,6 +6,7 @@ mod cipher;
 mod index;
 mod key;
 mod mac;
+mod party;
 mod protector;
 mod unprotector;
 mod wiped;
@@ -16,6 +17,7 @@ mod loop_tests;
 use serde::Deserialize;
 
 pub use self::key::{MasterKey, Suite};
+pub use self::party::Party;
 pub use self::protector::{Protector, Sealed};
 pub use self::unprotector::Unprotector;
 
