@@ -240,6 +240,13 @@ class Trunk:
     prack: Annotated[Extension, Choice(Extension)] = Extension.SUPPORTED
     """Reliable provisional responses (100rel, RFC 3262): `off` never uses them, `supported` wherever the far
     side knows them, `required` refuses callers that don't know them (421) and requires them of its peers."""
+    session_timer: Annotated[Extension, Choice(Extension)] = Extension.SUPPORTED
+    """Session timers (RFC 4028), by which a call that one side lost is noticed: `off`, with far sides that
+    know them (`supported`), or with no others (`required`)."""
+    session_expires: Annotated[Seconds, Duration("90s", "24h")] = 1800
+    """Interval within which a session is refreshed, in whole seconds."""
+    min_se: Annotated[Seconds, Duration("90s", "24h")] = 90
+    """Shortest interval that the far side may ask for; a shorter one is answered 422."""
     max_calls: Annotated[int | None, Whole(1, 100_000, "unlimited")] = None
     """Calls at once on this trunk; `unlimited`: as many as the gateway takes."""
 

@@ -75,6 +75,7 @@ RULES: Final = (
     Rule(Registration, ("aor",), service_rules.registrations_have_a_user),
     Rule(Trunk, ("register", "peers"), service_rules.registrations_lead_somewhere),
     Rule(Trunk, ("codecs",), service_rules.codecs_are_known),
+    Rule(Trunk, ("session_expires", "min_se"), service_rules.intervals_fit),
     Rule(VoiceService, ("kind", "integrations"), service_rules.recordings_fit_the_kind),
     Rule(VoiceService, ("trunk", "integrations"), service_rules.streams_have_a_trunk),
     Rule(EndpointAuth, ("hmac", "oauth2", "client_certificate"), integration_rules.auth_is_available),

@@ -303,6 +303,16 @@ def codecs_are_known(trunk: Trunk) -> Iterator[Finding]:
         yield Finding(("codecs",), "no codec in the list can carry a voice", "Add PCMU or PCMA")
 
 
+def intervals_fit(trunk: Trunk) -> Iterator[Finding]:
+    """A trunk's `session_expires` is not shorter than its `min_se`; both are whole seconds."""
+    if trunk.session_expires < trunk.min_se:
+        message = "the session interval is shorter than min_se, the shortest that this trunk takes"
+        yield Finding(("session_expires",), message, "Lengthen session_expires, or shorten min_se")
+    for key in ("session_expires", "min_se"):
+        if getattr(trunk, key) % 1:
+            yield Finding((key,), "a session interval is told in whole seconds", "Round it, such as 90s")
+
+
 def recordings_fit_the_kind(service: VoiceService) -> Iterator[Finding]:
     """SIPREC is refused on carriers and voice gateways."""
     if service.kind not in {VoiceServiceKind.CARRIER, VoiceServiceKind.VOICE_GATEWAY}:

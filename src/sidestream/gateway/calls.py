@@ -413,4 +413,9 @@ class Calls:
 
 
 def _features(trunk: Trunk) -> Features:
-    return Features(prack=Use(trunk.prack.value))
+    return Features(
+        prack=Use(trunk.prack.value),
+        timer=Use(trunk.session_timer.value),
+        session_expires=round(trunk.session_expires),
+        min_se=round(trunk.min_se),
+    )
