@@ -159,7 +159,7 @@ def silent(ctx: CallContext, attempt: Attempt) -> None:
 
     The last peer keeps the time that RFC 3261 17.1.1.2 gives it.
     """
-    another = len(ctx.attempts) < len(ctx.setup.peers)
+    another = _peers_tried(ctx) < len(ctx.setup.peers)
     if attempt is not ctx.attempt or attempt.given_up or ctx.state is not CallState.CALLING or not another:
         return
     cancel_attempt(ctx, attempt, RULES[Slug.PEER_TIMEOUT].reason, "no response", 408)

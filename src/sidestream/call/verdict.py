@@ -80,6 +80,7 @@ class Slug(StrEnum):
     NO_PEER = "no-peer"
     CALL_LIMIT = "call-limit"
     RATE_LIMIT = "rate-limit"
+    OVERLOAD = "overload"
     DRAINING = "draining"
     NO_MEDIA_PORTS = "no-media-ports"
     RECORDING_REQUIRED = "recording-required"
@@ -214,6 +215,7 @@ RULES: dict[Slug, SlugRule] = {
     Slug.NO_PEER: SlugRule(_REFUSED, 503, "The route leads to a trunk without a peer."),
     Slug.CALL_LIMIT: SlugRule(_REFUSED, 503, "The limit of concurrent calls is reached."),
     Slug.RATE_LIMIT: SlugRule(_REFUSED, 503, "The limit of new calls per second is reached."),
+    Slug.OVERLOAD: SlugRule(_REFUSED, 503, "The gateway has too much to do."),
     Slug.DRAINING: SlugRule(_REFUSED, 503, "The gateway takes no new calls while it drains."),
     Slug.NO_MEDIA_PORTS: SlugRule(_REFUSED, 503, "No media port is free."),
     Slug.RECORDING_REQUIRED: SlugRule(

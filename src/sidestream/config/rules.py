@@ -99,6 +99,7 @@ RULES: Final = (
     Rule(Configuration, ("accounts",), service_rules.sources_are_unambiguous),
     Rule(Configuration, ("node", "accounts"), service_rules.users_are_unambiguous),
     Rule(Configuration, ("node", "accounts"), service_rules.registrars_can_reach_us),
+    Rule(Configuration, ("node", "accounts"), service_rules.strangers_who_may_call_are_heard),
     Rule(Configuration, ("node", "accounts"), integration_rules.endpoints_are_allowed),
     Rule(Configuration, ("node", "accounts"), integration_rules.recorders_can_reach_us),
 )

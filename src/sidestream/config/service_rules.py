@@ -19,6 +19,7 @@ from sidestream.config.model import (
 )
 from sidestream.config.node_rules import LATER
 from sidestream.config.problems import Finding, KeyPath
+from sidestream.config.signalling import UnknownSources
 from sidestream.config.values import (
     DigestAlgorithm,
     PeerUri,
@@ -332,3 +333,15 @@ def streams_have_a_trunk(service: VoiceService) -> Iterator[Finding]:
         if integration.TYPE == "media_stream":
             message = f"the voice service {service.name!r} has no SIP trunk, so there is no call to stream"
             yield Finding(("integrations", index, "type"), message, "Add trunk: to the service")
+
+
+def strangers_who_may_call_are_heard(configuration: Configuration) -> Iterator[Finding]:
+    """Where strangers are dropped, no trunk takes calls from any source."""
+    if configuration.node.protection.unknown_sources is not UnknownSources.DROP:
+        return
+    for a, account in enumerate(configuration.accounts):
+        for s, service in enumerate(account.voice_services):
+            if service.trunk is not None and service.trunk.auth is not None and service.trunk.auth.any_source:
+                path: KeyPath = ("accounts", a, "voice_services", s, "trunk", "auth", "any_source")
+                message = "calls from any source are dropped by node.protection.unknown_sources: drop"
+                yield Finding(path, message, "Write unknown_sources: refuse, or any_source: false")

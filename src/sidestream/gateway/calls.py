@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from secrets import token_bytes
 from typing import Final, assert_never
@@ -94,6 +94,10 @@ class _Entry:
     servers: deque[ServerKey] = field(default_factory=deque)
 
 
+def _nobody(_host: str) -> None:
+    """Take note of no address."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallsParts:
     """What the table works with."""
@@ -107,6 +111,8 @@ class CallsParts:
     journal: Journal
     clock: Clock
     log: Logger
+    acquaint: Callable[[str], None] = _nobody
+    """Told the address of a request that belongs to a call: it is no stranger."""
 
 
 class Calls:
@@ -257,6 +263,7 @@ class Calls:
             if runner is None:
                 self._answer(arrived, 481)
             else:
+                self._parts.acquaint(source.host)
                 self._add_server(runner, event.key)
                 runner.apply(arrived)
         elif request.method == "INVITE":
@@ -314,6 +321,7 @@ class Calls:
 
     def _begin(self, arrived: RequestArrived, admitted: Admitted, media: CallMedia) -> None:
         parts = self._parts
+        parts.acquaint(arrived.source.host)
         clock = CallClock(time.monotonic(), parts.clock.wall())
         setup = self._setup(admitted, media, clock)
         log = parts.log.bind(call_id=setup.call_id, account=setup.account)

@@ -12,6 +12,7 @@ from sidestream.gateway.clock import Clock
 from sidestream.gateway.sip_options import StackCounts
 from sidestream.sip.events import SipEvent
 from sidestream.sip.framing import FramingError
+from sidestream.sip.guard import Guard
 from sidestream.sip.hop import Hop, Outgoing, Source
 from sidestream.sip.transactions import TransactionLayer
 
@@ -49,6 +50,7 @@ class Pump:
         on_event: hears every event; what it raises is logged and counted.
         clock: gives `now`.
         counts: where to count.
+        guard: says which messages are looked at; None: all.
     """
 
     def __init__(
@@ -58,8 +60,11 @@ class Pump:
         on_event: Callable[[SipEvent], None],
         clock: Clock,
         counts: StackCounts,
+        *,
+        guard: Guard | None = None,
     ) -> None:
         self.layer = layer
+        self._guard = guard
         self.now = clock.monotonic
         self._transmit = transmit
         self._on_event = on_event
@@ -76,6 +81,11 @@ class Pump:
     def received(self, data: bytes, source: Source) -> None:
         """See `Upstream.received`."""
         self._counts.received[source.transport] += 1
+        guard = self._guard
+        if guard is not None:
+            datagram = source.transport == "udp"
+            if not guard.admits(data, source.host, self.now(), datagram=datagram):
+                return
         try:
             self.layer.receive_bytes(data, source, self.now())
         except Exception:  # noqa: BLE001 - one message's fault must not stop the others

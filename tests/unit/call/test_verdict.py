@@ -32,6 +32,7 @@ ADMISSION = {
     Slug.CALL_LIMIT,
     Slug.RATE_LIMIT,
     Slug.DRAINING,
+    Slug.OVERLOAD,
     Slug.NO_MEDIA_PORTS,
 }
 """What is refused before there is a `B2bua`."""
