@@ -107,6 +107,7 @@ RULES: Final = (
 
 ADVICE: Final = (
     Rule(Node, ("media", "limits"), node_rules.media_ports_carry_the_limit),
+    Rule(Node, ("sip", "media"), node_rules.listeners_share_the_media_family),
     Rule(Configuration, ("node", "accounts"), integration_rules.media_ports_carry_recordings),
     Rule(Account, ("routes",), service_rules.later_routes_are_reached),
     Rule(Account, ("voice_services",), service_rules.recordings_carry_keys_safely),
