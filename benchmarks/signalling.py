@@ -39,6 +39,7 @@ from sidestream.config.model import Configuration
 from sidestream.gateway import call_runner, calls
 from sidestream.gateway.admission import Admission
 from sidestream.gateway.call_runner import CallTools
+from sidestream.gateway.call_store import CallStore, StoreLimits
 from sidestream.gateway.calls import Calls, CallsParts
 from sidestream.gateway.clock import SYSTEM_CLOCK
 from sidestream.gateway.journal import Journal
@@ -49,6 +50,7 @@ from sidestream.gateway.service import calm_collector
 from sidestream.gateway.sip_options import ListenAddress, StackOptions
 from sidestream.gateway.sip_stack import SipStack
 from sidestream.gateway.stream_runner import StreamTools
+from sidestream.gateway.trace import Traces
 from sidestream.observe import logging
 from sidestream.observe.metrics import Metrics
 from sidestream.sip.events import SipEvent
@@ -148,6 +150,9 @@ class Site:
     def __init__(self, configuration: Configuration, directory: Path) -> None:
         self._configuration = configuration
         self._journal = Journal(directory)
+        node = configuration.node
+        self._store = CallStore(directory / "trace", StoreLimits(node.trace.retention, node.trace.size))
+        self._traces = Traces(node.name, GATEWAY, node.trace, self._store)
         self.engine = NullEngine()
         self.media = Media(self.engine)  # type: ignore[arg-type]  # as much of the engine as signalling orders
         self.names = Names()
@@ -158,7 +163,10 @@ class Site:
         """Open the parts and return the stack."""
         node = self._configuration.node
         self._journal.open()
-        options = StackOptions(allowed_methods=ALLOWED_METHODS, max_transactions=10_000_000)
+        self._store.open()
+        options = StackOptions(
+            allowed_methods=ALLOWED_METHODS, max_transactions=10_000_000, tap=self._traces.tap
+        )
         stack = await ReplayStack.open([ListenAddress("udp", GATEWAY, 0)], self._on_sip, options)
         assert isinstance(stack, ReplayStack)
         tools = StreamTools(
@@ -176,6 +184,7 @@ class Site:
             stream_tools=tools,
             recordings=self._recordings(stack),
             journal=self._journal,
+            traces=self._traces,
             clock=SYSTEM_CLOCK,
             log=logging.logger(node=node.name),
         )
@@ -192,6 +201,7 @@ class Site:
                 media=self.media,
                 names=self.names,
                 metrics=self.metrics,
+                traces=self._traces,
                 clock=SYSTEM_CLOCK,
                 log=logging.logger(node=self._configuration.node.name),
             )
@@ -200,6 +210,8 @@ class Site:
     async def close(self, stack: ReplayStack) -> None:
         """Close what was opened."""
         await stack.close(drain=0.0)
+        self._traces.close()
+        self._store.close()
         self._journal.close()
         self.engine.shutdown()
 

@@ -23,7 +23,7 @@ from typer.main import get_command
 from sidestream import cli
 from sidestream.call.state import CALL_MOVES, LEG_MOVES
 from sidestream.config import model, rules
-from sidestream.config.kinds import Database, Duration, Kind
+from sidestream.config.kinds import Database, Duration, Kind, Size
 from sidestream.config.shapes import ListOf, MapOf, Shape, shapes_of
 from sidestream.config.templates import VARIABLES
 from sidestream.observe.metrics import METRICS, Metric
@@ -139,6 +139,8 @@ def plain(kind: Kind | ListOf | MapOf | None, value: object) -> str:
             return f"[{', '.join(str(each) for each in value)}]"
         case int() | float() if isinstance(kind, Duration):
             return duration(float(value))
+        case int() if isinstance(kind, Size):
+            return size(value)
         case _:
             return str(value)
 
@@ -149,6 +151,14 @@ def duration(seconds: float) -> str:
         if seconds >= length and seconds % length == 0:
             return f"{int(seconds // length)}{unit}"
     return f"{round(seconds * 1000)}ms"
+
+
+def size(count: int) -> str:
+    """Write bytes with the largest unit that leaves a whole number."""
+    for unit, length in (("TiB", 1024**4), ("GiB", 1024**3), ("MiB", 1024**2)):
+        if count >= length and count % length == 0:
+            return f"{count // length}{unit}"
+    return f"{count // 1024}KiB"
 
 
 def sections(root: type, place: str = "") -> Iterator[tuple[type, str]]:

@@ -396,6 +396,88 @@ def call(  # noqa: PLR0913 - one parameter for each option
     raise typer.Exit(call_command(options))
 
 
+ApiOption = Annotated[
+    str, typer.Option("--api", envvar="SIDESTREAM_API", metavar="URL", help="Where the API is.")
+]
+TokenOption = Annotated[
+    str,
+    typer.Option(
+        "--token",
+        envvar="SIDESTREAM_ADMIN_TOKEN",
+        metavar="TOKEN",
+        help="Token of the API; better in the environment than here.",
+        show_envvar=True,
+    ),
+]
+_API: Final = "http://127.0.0.1:8080"
+
+
+class CallState(StrEnum):
+    """Which calls are listed."""
+
+    ACTIVE = "active"
+    ENDED = "ended"
+
+
+@app.command(epilog=_examples("calls --state active", "calls --party 4155550100 --limit 10 --json"))
+def calls(
+    *,
+    state: Annotated[CallState | None, typer.Option(help="Only calls in this state.")] = None,
+    party: Annotated[
+        str, typer.Option(metavar="TEXT", help="Only calls whose caller or callee has this in number or URI.")
+    ] = "",
+    limit: Annotated[int, _number("Calls at most.")] = 50,
+    api: ApiOption = _API,
+    token: TokenOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """List live and past calls, the newest first."""
+    from sidestream.tools.api_client import ApiClient  # noqa: PLC0415 - quick start
+    from sidestream.tools.calls import CallsOptions, calls_command  # noqa: PLC0415 - quick start
+
+    options = CallsOptions(state=state.value if state else None, party=party, limit=limit, json=as_json)
+    raise typer.Exit(calls_command(ApiClient(api, token), options))
+
+
+CallArgument = Annotated[str, typer.Argument(metavar="ID", help="The call's id, as in logs and journal.")]
+
+
+@app.command("call-show", epilog=_examples("call-show 019aa000-0000-7000-8000-000000000001"))
+def call_show(
+    call_id: CallArgument, *, api: ApiOption = _API, token: TokenOption = "", as_json: JsonOption = False
+) -> None:
+    """Show one call, live or past: legs, quality, streams, recordings, ending."""
+    from sidestream.tools.api_client import ApiClient  # noqa: PLC0415 - quick start
+    from sidestream.tools.calls import show_command  # noqa: PLC0415 - quick start
+
+    raise typer.Exit(show_command(ApiClient(api, token), call_id, as_json=as_json))
+
+
+@app.command(
+    epilog=_examples(
+        "trace 019aa000-0000-7000-8000-000000000001",
+        "trace 019aa000-0000-7000-8000-000000000001 --pcap call.pcap",
+    )
+)
+def trace(
+    call_id: CallArgument,
+    *,
+    pcap: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a capture for Wireshark instead.")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Print each message in full.")] = False,
+    api: ApiOption = _API,
+    token: TokenOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Print the SIP ladder of a call: every message of both legs and of its recordings, and what happened."""
+    from sidestream.tools.api_client import ApiClient  # noqa: PLC0415 - quick start
+    from sidestream.tools.calls import TraceOptions, trace_command  # noqa: PLC0415 - quick start
+
+    options = TraceOptions(call_id=call_id, pcap=pcap, full=full, json=as_json)
+    raise typer.Exit(trace_command(ApiClient(api, token), options))
+
+
 @app.command(epilog=_examples("demo", "demo --out demo-output --json"))
 def demo(
     *,

@@ -131,16 +131,4 @@ class Goodbye:
     """What it was challenged for so far."""
 
 
-@dataclass(slots=True)
-class Refresh:
-    """A request of ours that refreshes a session (RFC 4028)."""
-
-    side: Side
-    request: Request
-    place: str
-    """What nonces of where it goes are kept by."""
-    trail: Trail = ()
-    """What it was challenged for so far."""
-
-
-Pending = Attempt | Crossing | Goodbye | Acknowledgement | Refresh
+Pending = Attempt | Crossing | Goodbye | Acknowledgement

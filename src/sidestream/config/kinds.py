@@ -14,10 +14,11 @@ from typing import Final, Protocol
 from sidestream.config.document import Mapping, Node, Scalar, describe
 from sidestream.config.patterns import PatternError, compile_pattern
 from sidestream.config.templates import Template, TemplateError
-from sidestream.config.uris import UriError, check_endpoint, parse_peer, split_listener
+from sidestream.config.uris import UriError, check_endpoint, parse_peer, split_collector, split_listener
 from sidestream.config.values import (
     Address,
     ApiListener,
+    CollectorAddress,
     Nameserver,
     Network,
     PeerUri,
@@ -35,6 +36,8 @@ TEXT_MAX: Final = 4096
 
 _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h)\Z")
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SIZE: Final = re.compile(r"(\d{1,9})(KiB|MiB|GiB|TiB)\Z")
+_SIZES: Final = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
 _PORTS: Final = re.compile(r"(\d{1,5})\s*-\s*(\d{1,5})\Z")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -160,6 +163,37 @@ def parse_duration(text: str) -> Seconds | None:
     """Read `20ms`, `30s`, `5m` or `4h`; None when it is none."""
     match = _DURATION.match(text)
     return Seconds(round(float(match[1]) * _UNITS[match[2]], 6)) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A number of bytes with its unit."""
+
+    least: str
+    most: str
+
+    @property
+    def about(self) -> str:
+        """What may be written."""
+        return f"a size from {self.least} to {self.most}"
+
+    def read(self, node: Node, around: Surroundings) -> int:
+        """Read the size."""
+        del around
+        text = text_of(node, self.about)
+        size, least, most = parse_size(text), parse_size(self.least), parse_size(self.most)
+        if size is None:
+            hint = "Write a whole number with its unit, such as 256KiB, 64MiB or 1GiB"
+            raise UnfitError(f"{shortened(text)} is no size", hint=hint)
+        if least is not None and most is not None and not least <= size <= most:
+            raise UnfitError(f"{text} is out of bounds", hint=f"Write {self.about}")
+        return size
+
+
+def parse_size(text: str) -> int | None:
+    """Read `256KiB`, `64MiB`, `1GiB` or `1TiB`; None when it is none."""
+    match = _SIZE.match(text)
+    return int(match[1]) * _SIZES[match[2]] if match else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +362,25 @@ class ApiUrl:
         if scheme != "http":
             raise UnfitError(f"{scheme!r} is no scheme for it", hint=f"Write {self.about}")
         return ApiListener(host, port or 80)
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorUrl:
+    """Where a collector of HEP listens."""
+
+    about: str = "an address such as udp://homer.example:9060"
+
+    def read(self, node: Node, around: Surroundings) -> CollectorAddress:
+        """Read the address."""
+        del around
+        text = text_of(node, self.about)
+        try:
+            scheme, host, port = split_collector(text)
+        except UriError as error:
+            raise UnfitError(str(error), hint=error.hint or f"Write {self.about}") from None
+        if scheme not in {"udp", "tcp"}:
+            raise UnfitError(f"{scheme!r} is no transport of HEP", hint="Write udp:// or tcp://")
+        return CollectorAddress("tcp" if scheme == "tcp" else "udp", host, port or 9060)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,8 +35,9 @@ from sidestream.config.kinds import (
     Unavailable,
     Whole,
 )
+from sidestream.config.observing import Trace
 from sidestream.config.shapes import Key, ListOf, MapOf
-from sidestream.config.signalling import Dns, Protection
+from sidestream.config.signalling import Dns
 from sidestream.config.templates import Template
 from sidestream.config.values import (
     Address,
@@ -65,7 +66,7 @@ from sidestream.config.values import (
 )
 
 _DNS: Final = Dns()
-_PROTECTION: Final = Protection()
+_TRACE: Final = Trace()
 _MEDIA_PORTS: Final = PortRange(20000, 29999)
 _NAME: Final = Text("a name of 1 to 64 characters of A-Z a-z 0-9 . _ -", r"[A-Za-z0-9._-]{1,64}")
 _CODEC: Final = Text("a codec such as PCMU", r"[A-Za-z0-9._-]{1,32}")
@@ -127,19 +128,18 @@ class Node:
     """Address in Contact, Via and SDP when it differs from the bound one, as behind one-to-one NAT. Wanted
     when a listener is bound to all addresses."""
     api: Annotated[ApiListener | None, ApiUrl()] = None
-    """Where `/healthz`, `/readyz` and `/metrics` are served. Without it they are not."""
+    """Where `/healthz`, `/readyz`, `/metrics` and, for those who have the token, calls (`/v1/calls`) are
+    served. Without it they are not."""
     realm: Annotated[str | None, _LINE] = None
     """Realm that callers are asked for whose trunk names none; the node's name unless written."""
     database: Annotated[Path, Database()] = Path("sidestream.db")
-    """Where the gateway keeps its files: `sqlite:///` with the path of a file, beside which the directory
-    `journal` is made. A relative path starts at the configuration file; one from the root has four
-    slashes."""
+    """Where the gateway keeps its files: `sqlite:///` with the path of a file, beside which the directories
+    `journal` and `trace` are made. A relative path starts at the configuration file; one from the root has
+    four slashes."""
     tls: Tls | None = None
     """Certificates for SIP over TLS. Not available in this version."""
     limits: Limits = Limits()
     """What the gateway takes at most."""
-    protection: Protection = _PROTECTION
-    """How the gateway guards itself."""
     dns: Dns = _DNS
     """How the names of SIP peers are looked up."""
     response_timeout: Annotated[Seconds, Duration("500ms", "32s")] = 5
@@ -150,6 +150,8 @@ class Node:
     media_timeout: Annotated[Seconds | None, Duration("1s", "24h", "off")] = 300
     """A call that nobody holds, and in which neither party has sent media for so long, is ended with verdict
     `media-timeout`; `off`: never."""
+    trace: Trace = _TRACE
+    """What is kept of each call for troubleshooting."""
     deny_endpoints: Annotated[tuple[Network, ...], ListOf(IpNetwork(), 0, 256)] = DENIED_NETWORKS
     """Networks that no endpoint may be in, checked for each address that a name resolves to. The list takes
     the place of the default: link-local and metadata addresses."""
@@ -221,9 +223,6 @@ class Trunk:
     peers: Annotated[tuple[Peer, ...], ListOf(None, 0, 256)] = ()
     """Where its calls are sent: by priority, then by weight. The next one is tried on 503, on no answer in
     time and when it can't be reached. Without a peer the trunk only takes calls."""
-    outbound_proxy: Annotated[PeerUri | None, SipPeer()] = None
-    """Proxy that every call of this trunk goes through on its way to a peer, as a preloaded Route (RFC 3261,
-    section 8.1.2). Where it also sends calls, its addresses belong into `match`."""
     match: Annotated[tuple[Network, ...], ListOf(IpNetwork(), 0, 1024)] = ()
     """Source addresses whose calls are this trunk's. Those of its peers always are; the longest match
     wins."""
@@ -246,18 +245,8 @@ class Trunk:
     prack: Annotated[Extension, Choice(Extension)] = Extension.SUPPORTED
     """Reliable provisional responses (100rel, RFC 3262): `off` never uses them, `supported` wherever the far
     side knows them, `required` refuses callers that don't know them (421) and requires them of its peers."""
-    session_timer: Annotated[Extension, Choice(Extension)] = Extension.SUPPORTED
-    """Session timers (RFC 4028), by which a call that one side lost is noticed: `off`, with far sides that
-    know them (`supported`), or with no others (`required`)."""
-    session_expires: Annotated[Seconds, Duration("90s", "24h")] = 1800
-    """Interval within which a session is refreshed, in whole seconds."""
-    min_se: Annotated[Seconds, Duration("90s", "24h")] = 90
-    """Shortest interval that the far side may ask for; a shorter one is answered 422."""
     max_calls: Annotated[int | None, Whole(1, 100_000, "unlimited")] = None
     """Calls at once on this trunk; `unlimited`: as many as the gateway takes."""
-    message_rate: Annotated[int | None, Whole(1, 1_000_000, "unlimited")] = None
-    """SIP messages a second from all its addresses together; the rest is dropped unread. A call takes some
-    ten."""
 
     @property
     def neighbours(self) -> tuple[PeerUri, ...]:

@@ -71,6 +71,18 @@ def split_listener(text: str) -> tuple[str, Address, int | None]:
     return match[1].lower(), host, _port(match[3])
 
 
+def split_collector(text: str) -> tuple[str, str, int | None]:
+    """Split `scheme://host:port`, whose host is an address or a name.
+
+    Raises:
+        UriError: it has another form, or names no host or port.
+    """
+    match = _LISTENER.match(text)
+    if match is None or not _is_host(match[2]):
+        raise UriError(f"{text[:80]!r} is no scheme, host and port")
+    return match[1].lower(), match[2].strip("[]"), _port(match[3])
+
+
 def parse_peer(text: str, default: Transport = "udp") -> PeerUri:
     """Read the SIP URI of a peer (RFC 3261 section 19.1).
 

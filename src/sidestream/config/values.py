@@ -101,6 +101,24 @@ class Nameserver:
 
 
 @dataclass(frozen=True, slots=True)
+class CollectorAddress:
+    """Where a collector of HEP listens.
+
+    Attributes:
+        transport: how it is reached.
+        host: name or address, without brackets.
+        port: 9060 unless written.
+    """
+
+    transport: Literal["udp", "tcp"]
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.transport}://{host_port(self.host, self.port)}"
+
+
+@dataclass(frozen=True, slots=True)
 class PeerUri:
     """The SIP URI of a peer.
 

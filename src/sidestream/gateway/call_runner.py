@@ -188,6 +188,7 @@ class CallRunner:
         self._finished = False
         self._failure_seen = False
         self._sides: list[SideStats] = []
+        self._asked: list[asyncio.Future[None]] = []
         self._followers = start.followers
         self._begun = False
         self._peer = ""
@@ -228,6 +229,21 @@ class CallRunner:
     def snapshot(self) -> CallSnapshot:
         """Return the call as it stands."""
         return self.end.snapshot if self.end else self._b2bua.snapshot()
+
+    @property
+    def sides(self) -> list[SideStats]:
+        """What was last known of both legs' media; none before it was asked for."""
+        return self.end.sides if self.end else self._sides
+
+    async def refresh(self, within: float) -> None:
+        """Have the engine tell what it knows of the legs' media, and wait for it, for `within` seconds."""
+        asked = asyncio.get_running_loop().create_future()
+        try:
+            self._tools.media.query_call(self._media)
+        except MediaError:
+            return  # it has let go of the call, and has told all that it knows
+        self._asked.append(asked)
+        await asyncio.wait({asked}, timeout=within)
 
     def check_finished(self) -> None:
         """See whether ports and streams are gone, and then be done."""
@@ -415,14 +431,21 @@ class CallRunner:
                 self._log.error("the media engine lost the call", detail=detail)
                 self.apply(MediaFailed(detail))
             case CallClosed(sides=sides):
-                self._sides = sides
+                self._learn_sides(sides)
                 if self.end is not None:
                     self.end.sides, self.end.media_closed = sides, True
                     self.check_finished()
-            case CallStats():
-                pass
+            case CallStats(sides=sides):
+                self._learn_sides(sides)
             case _:
                 assert_never(event)
+
+    def _learn_sides(self, sides: list[SideStats]) -> None:
+        self._sides = sides
+        for asked in self._asked:
+            if not asked.done():
+                asked.set_result(None)
+        self._asked.clear()
 
     def _report(self, fact: Fact) -> None:
         if isinstance(fact, CallAnswered):

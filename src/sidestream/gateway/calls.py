@@ -2,10 +2,13 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from secrets import token_bytes
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
+
+import msgspec
 
 from sidestream import __version__
 from sidestream.call.events import (
@@ -42,10 +45,12 @@ from sidestream.gateway.journal import Journal
 from sidestream.gateway.media import CallMedia, MediaError
 from sidestream.gateway.recording_plan import choose_recordings
 from sidestream.gateway.recordings import Recordings
-from sidestream.gateway.records import Followed, encode_record
+from sidestream.gateway.records import Followed, encode_record, ended_call, parties_of, still_open
 from sidestream.gateway.stream_plan import CallFacts, choose_streams
 from sidestream.gateway.stream_runner import CallClock, StreamTools
 from sidestream.gateway.streamer import CallStreams
+from sidestream.gateway.trace import Traces
+from sidestream.gateway.traced_log import TracedLog
 from sidestream.observe import metrics
 from sidestream.observe.logging import Logger
 from sidestream.observe.metrics import Metric, Reading
@@ -69,6 +74,9 @@ from sidestream.sip.events import (
 )
 from sidestream.sip.message import Request
 from sidestream.sip.reliability import option_tags
+
+REFRESH_S: Final = 0.5
+"""How long the media engine may take to tell what it knows of a call."""
 
 SERVER_KEYS_MAX: Final = 64
 """Received requests that a call remembers: a CANCEL or a failure concerns the latest ones only."""
@@ -94,10 +102,6 @@ class _Entry:
     servers: deque[ServerKey] = field(default_factory=deque)
 
 
-def _nobody(_host: str) -> None:
-    """Take note of no address."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallsParts:
     """What the table works with."""
@@ -109,10 +113,9 @@ class CallsParts:
     stream_tools: StreamTools
     recordings: Recordings
     journal: Journal
+    traces: Traces
     clock: Clock
     log: Logger
-    acquaint: Callable[[str], None] = _nobody
-    """Told the address of a request that belongs to a call: it is no stranger."""
 
 
 class Calls:
@@ -121,6 +124,7 @@ class Calls:
     def __init__(self, parts: CallsParts) -> None:
         self._parts = parts
         self._entries: dict[CallRunner, _Entry] = {}
+        self._by_id: dict[str, CallRunner] = {}
         self._dialogs: dict[tuple[str, str], CallRunner] = {}
         self._clients: dict[ClientKey, tuple[CallRunner, int]] = {}
         self._servers: dict[ServerKey, CallRunner] = {}
@@ -140,6 +144,34 @@ class Calls:
                 entry.followers.streams.open_count for entry in self._entries.values()
             ),
         }
+
+    def ids(self) -> list[str]:
+        """Return the ids of all calls whose record is not written yet."""
+        return list(self._by_id)
+
+    async def refresh(self, call_id: str) -> None:
+        """Have a live call's media figures be those of now."""
+        runner = self._by_id.get(call_id)
+        if runner is not None and runner.end is None:
+            await runner.refresh(REFRESH_S)
+
+    def view(self, call_id: str, party: str = "") -> dict[str, Any] | None:
+        """Return a live call as its record would be now, None when it is none.
+
+        Args:
+            call_id: the call.
+            party: in lower case; None is returned also when no party's number, name or URI contains it.
+        """
+        runner = self._by_id.get(call_id)
+        if runner is None:
+            return None
+        snapshot = runner.snapshot()
+        if party and party not in parties_of(snapshot):
+            return None
+        followers = self._entries[runner].followers
+        followed = Followed(followers.streams.records(), followers.recordings.records())
+        record = encode_record(self._parts.node.name, snapshot, runner.sides, followed, runner.source)
+        return still_open(msgspec.json.decode(record), followers.open_ids())
 
     def hang_up_all(self, by: HangUpBy, reason: str) -> None:
         """End every call that has not ended."""
@@ -195,6 +227,8 @@ class Calls:
             if dialog not in entry.dialogs:
                 entry.dialogs.add(dialog)
                 self._dialogs[dialog] = runner
+                setup = runner.setup
+                self._parts.traces.claim(setup.call_id, dialog[0], "callee", setup.callee.trunk)
 
     def ended(self, runner: CallRunner, end: CallEnd) -> None:
         """See `call_runner.Keys`."""
@@ -214,10 +248,16 @@ class Calls:
     def finished(self, runner: CallRunner, end: CallEnd) -> None:
         """See `call_runner.Keys`."""
         followers = self._entries.pop(runner).followers
+        self._by_id.pop(runner.setup.call_id, None)
         followed = Followed(followers.streams.records(), followers.recordings.records())
         self._parts.recordings.forget(followers.recordings)
         record = encode_record(self._parts.node.name, end.snapshot, end.sides, followed, runner.source)
+        self._keep(end.snapshot, record)
+
+    def _keep(self, snapshot: CallSnapshot, record: bytes) -> None:
+        """Write a call's record, and have it found again."""
         self._parts.journal.append(record)
+        self._parts.traces.finished(ended_call(snapshot, record, self._parts.clock.wall()))
 
     def _bring(self, runner: CallRunner | None, event: CallEvent) -> None:
         if runner is not None:
@@ -263,7 +303,6 @@ class Calls:
             if runner is None:
                 self._answer(arrived, 481)
             else:
-                self._parts.acquaint(source.host)
                 self._add_server(runner, event.key)
                 runner.apply(arrived)
         elif request.method == "INVITE":
@@ -321,10 +360,11 @@ class Calls:
 
     def _begin(self, arrived: RequestArrived, admitted: Admitted, media: CallMedia) -> None:
         parts = self._parts
-        parts.acquaint(arrived.source.host)
         clock = CallClock(time.monotonic(), parts.clock.wall())
         setup = self._setup(admitted, media, clock)
-        log = parts.log.bind(call_id=setup.call_id, account=setup.account)
+        parts.traces.claim(setup.call_id, arrived.request.call_id, "caller", admitted.caller.name)
+        note = partial(parts.traces.note, setup.call_id)
+        log = TracedLog.of(parts.log.bind(call_id=setup.call_id, account=setup.account), note)
         facts = self._facts(setup, arrived.request)
         choices = choose_streams(admitted.caller, admitted.callee)
         streams = CallStreams(parts.stream_tools, facts, choices, media, clock=clock, log=log)
@@ -336,6 +376,7 @@ class Calls:
         )
         runner = CallRunner(parts.tools, self, start)
         self._entries[runner] = _Entry(admitted, followers, log)
+        self._by_id[setup.call_id] = runner
         self._add_server(runner, arrived.key)
         runner.start()
 
@@ -394,10 +435,12 @@ class Calls:
         snapshot = self._refused_call(arrived.request, refused, ending)
         source = arrived.source
         place = f"{source.transport}:{source.host}:{source.port}"
+        traces = self._parts.traces
+        traces.claim(snapshot.call_id, arrived.request.call_id, "caller", refused.trunk)
         log = self._parts.log.bind(call_id=snapshot.call_id, account=refused.account, source=place)
-        log_ending(log, ending, 0.0)
+        log_ending(TracedLog.of(log, partial(traces.note, snapshot.call_id)), ending, 0.0)
         record = encode_record(self._parts.node.name, snapshot, [], Followed(), place)
-        self._parts.journal.append(record)
+        self._keep(snapshot, record)
 
     def _refused_call(self, invite: Request, refused: Refused, ending: Verdict) -> CallSnapshot:
         now = self._parts.clock.wall()
@@ -421,9 +464,4 @@ class Calls:
 
 
 def _features(trunk: Trunk) -> Features:
-    return Features(
-        prack=Use(trunk.prack.value),
-        timer=Use(trunk.session_timer.value),
-        session_expires=round(trunk.session_expires),
-        min_se=round(trunk.min_se),
-    )
+    return Features(prack=Use(trunk.prack.value))

@@ -40,6 +40,10 @@ class CallFollowers:
         """How many streams and recordings are not over."""
         return self.streams.open_count + self.recordings.open_count
 
+    def open_ids(self) -> frozenset[str]:
+        """Return the ids of streams and recordings that have no verdict yet."""
+        return self.streams.open_ids() | self.recordings.open_ids()
+
     def give_up(self, detail: str) -> None:
         """End every stream and recording at once."""
         self.streams.give_up(detail)

@@ -135,6 +135,10 @@ class Media:
         """Relay media between the legs, or stop it."""
         self._engine.bridge(media.handle, on)
 
+    def query_call(self, media: CallMedia) -> None:
+        """Ask for `call_stats`."""
+        self._engine.query_call(media.handle)
+
     def close_call(self, media: CallMedia) -> None:
         """Close the legs; `call_closed` comes with the final statistics."""
         self._engine.close_call(media.handle)

@@ -1,4 +1,4 @@
-"""Health, readiness and metrics over HTTP: three routes and nothing else."""
+"""Health, readiness and metrics over HTTP, and the calls below `/v1`."""
 
 import asyncio
 import contextlib
@@ -10,11 +10,14 @@ import uvicorn
 
 from sidestream.config.values import ApiListener
 from sidestream.errors import Fault, SidestreamError
+from sidestream.gateway.api import Answer, Api, ApiRequest, problem
+from sidestream.observe.logging import logger
 from sidestream.observe.metrics import CONTENT_TYPE, Metrics
 
 CONNECTIONS_MAX: Final = 64
 KEEP_ALIVE_S: Final = 15
 STOP_S: Final = 2.0
+TEXT: Final = "text/plain"
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -28,17 +31,24 @@ class ApiListenError(SidestreamError):
 
 
 class OpsApplication:
-    """Answers the three routes (ASGI).
+    """Answers the three routes of operations, and hands the API's on (ASGI).
 
     Args:
         ready: whether new calls are taken.
         metrics: what `/metrics` tells.
         details: lines that `/readyz` adds: they say more, and do not change the status.
+        api: answers what is below `/v1`; None: nothing is there.
     """
 
     def __init__(
-        self, ready: Callable[[], bool], metrics: Metrics, details: Callable[[], Sequence[str]] = tuple
+        self,
+        ready: Callable[[], bool],
+        metrics: Metrics,
+        details: Callable[[], Sequence[str]] = tuple,
+        *,
+        api: Api | None = None,
     ) -> None:
+        self._api = api
         self._ready = ready
         self._metrics = metrics
         self._details = details
@@ -47,28 +57,47 @@ class OpsApplication:
         """Answer one request; anything but HTTP is left unanswered."""
         if scope["type"] != "http":
             return
-        status, content_type, body = self._answer(scope["method"], scope["path"])
+        if self._api is not None and scope["path"].startswith("/v1/"):
+            answer = await _of_api(self._api, scope)
+        else:
+            answer = self._answer(scope["method"], scope["path"])
         headers = [
-            (b"content-type", content_type.encode()),
-            (b"content-length", str(len(body)).encode()),
+            (b"content-type", answer.content_type.encode()),
+            (b"content-length", str(len(answer.body)).encode()),
             (b"cache-control", b"no-store"),
+            (b"x-content-type-options", b"nosniff"),
+            *((name.encode(), value.encode()) for name, value in answer.headers),
         ]
-        if status == 405:
-            headers.append((b"allow", b"GET, HEAD"))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        body = b"" if scope["method"] == "HEAD" else answer.body
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
-    def _answer(self, method: str, path: str) -> tuple[int, str, bytes]:
+    def _answer(self, method: str, path: str) -> Answer:
         if path not in {"/healthz", "/readyz", "/metrics"}:
-            return 404, "text/plain", b"not found\n"
+            return Answer(404, TEXT, b"not found\n")
         if method not in {"GET", "HEAD"}:
-            return 405, "text/plain", b"method not allowed\n"
+            return Answer(405, TEXT, b"method not allowed\n", (("allow", "GET, HEAD"),))
         if path == "/metrics":
-            return 200, CONTENT_TYPE, self._metrics.expose()
+            return Answer(200, CONTENT_TYPE, self._metrics.expose())
         if path == "/healthz":
-            return 200, "text/plain", b"ok\n"
+            return Answer(200, TEXT, b"ok\n")
         status, word = (200, "ok") if self._ready() else (503, "draining")
-        return status, "text/plain", "".join(f"{line}\n" for line in (word, *self._details())).encode()
+        return Answer(status, TEXT, "".join(f"{line}\n" for line in (word, *self._details())).encode())
+
+
+async def _of_api(api: Api, scope: Message) -> Answer:
+    """Ask the API; an error of ours is one answer, and none of the caller's business."""
+    request = ApiRequest(
+        method=scope["method"],
+        path=scope["path"],
+        query=scope.get("query_string", b"").decode("latin-1"),
+        headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
+    )
+    try:
+        return await api.answer(request)
+    except Exception:  # noqa: BLE001 - one request's fault must not be another's
+        logger(part="api").exception("an error in the answering of a request", path=request.path)
+        return problem(500, "internal-error", "The gateway failed to answer; its log says why.")
 
 
 class _Server(uvicorn.Server):

@@ -151,6 +151,10 @@ class CallRecordings:
         """How many recordings have no verdict yet."""
         return sum(runner.verdict is None for runner in self._runners)
 
+    def open_ids(self) -> frozenset[str]:
+        """The ids of the recordings that have no verdict yet."""
+        return frozenset(runner.identity.recording_id for runner in self.runners())
+
     def records(self) -> list[RecordingRecord]:
         """The recordings for the call's record."""
         return [runner.record() for runner in self._runners]

@@ -24,6 +24,7 @@ from sidestream.gateway.recording_runner import RecordingRunner, RecordingTools
 from sidestream.gateway.sip_orders import SipOrders
 from sidestream.gateway.stream_plan import CallFacts
 from sidestream.gateway.stream_runner import CallClock
+from sidestream.gateway.trace import Traces
 from sidestream.observe import metrics
 from sidestream.observe.logging import Logger
 from sidestream.observe.metrics import Metric, Metrics, Reading
@@ -78,6 +79,7 @@ class RecordingsParts:
     media: Media
     names: Names
     metrics: Metrics
+    traces: Traces
     clock: Clock
     log: Logger
 
@@ -249,6 +251,9 @@ class Recordings:
         entry = self._entry(runner, session)
         entry.dialogs.add(dialog)
         self._dialogs[dialog] = entry
+        identity = runner.identity
+        name = identity.choice.integration.name
+        self._parts.traces.claim(identity.call.call_id, dialog[0], "recording", name)
 
     def drop_session(self, runner: RecordingRunner, session: int) -> None:
         """Forget a session."""

@@ -2,14 +2,18 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from sidestream.call.record import CallSnapshot
+from sidestream.gateway.call_store import EndedCall
 from sidestream.gateway.engine_messages import SideStats, StreamClosed
 from sidestream.gateway.recording_records import RecordingRecord
 from sidestream.stream.verdicts import StreamVerdict
+
+RECORD_COST: Final = 1024
+"""Bytes of memory that a record takes beside its text."""
 
 RECORD_VERSION: Final = 1
 """Keys are only ever added within a version."""
@@ -83,6 +87,33 @@ def encode_record(
         "recordings": followers.recordings,
     }
     return msgspec.json.encode(record)
+
+
+def parties_of(snapshot: CallSnapshot) -> str:
+    """Return what a search by party looks in, in lower case."""
+    parties = (snapshot.caller.participant, snapshot.callee.participant)
+    words = [word for party in parties for word in (party.number, party.uri, party.display_name)]
+    return " ".join(words).lower()
+
+
+def still_open(record: dict[str, Any], open_ids: frozenset[str]) -> dict[str, Any]:
+    """Return a live call's record in which streams and recordings that go on have no end."""
+    unknown = dict.fromkeys(("ended_at", "verdict", "result", "detail"))
+    for name, key in (("streams", "stream_id"), ("recordings", "recording_id")):
+        record[name] = [each | unknown if each[key] in open_ids else each for each in record[name]]
+    return record
+
+
+def ended_call(snapshot: CallSnapshot, record: bytes, now: datetime) -> EndedCall:
+    """Return an ended call for the store, without its trace."""
+    return EndedCall(
+        call_id=snapshot.call_id,
+        ended_us=round((snapshot.ended_at or now).timestamp() * 1_000_000),
+        parties=parties_of(snapshot),
+        record=record,
+        trace=None,
+        size=len(record) + RECORD_COST,
+    )
 
 
 def describe(verdict: StreamVerdict) -> dict[str, str]:

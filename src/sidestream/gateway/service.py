@@ -29,9 +29,12 @@ from sidestream.config.uris import parse_peer
 from sidestream.config.values import milliseconds
 from sidestream.errors import Fault, SidestreamError
 from sidestream.gateway import media as media_module
-from sidestream.gateway import protection
+from sidestream.gateway.admin_token import admin_token
 from sidestream.gateway.admission import Admission
+from sidestream.gateway.api import Api
+from sidestream.gateway.call_book import CallBook
 from sidestream.gateway.call_runner import CallTools
+from sidestream.gateway.call_store import CallStore, StoreLimits
 from sidestream.gateway.calls import Calls, CallsParts
 from sidestream.gateway.clock import SYSTEM_CLOCK
 from sidestream.gateway.dns_cache import CacheLimits
@@ -45,7 +48,6 @@ from sidestream.gateway.names import Names
 from sidestream.gateway.ops import OpsApplication, OpsServer
 from sidestream.gateway.options_probes import Asker, ProbeEvent
 from sidestream.gateway.peer_pings import PeerPings
-from sidestream.gateway.protection import Pulse, make_guard, stream_limits
 from sidestream.gateway.recording_plan import choose_recordings
 from sidestream.gateway.recordings import BODIES, OPTION_TAGS, Recordings, RecordingsParts
 from sidestream.gateway.registrations import Registrations, RegistrationTools
@@ -53,6 +55,7 @@ from sidestream.gateway.sip_options import DnsOptions, ListenAddress, StackOptio
 from sidestream.gateway.sip_stack import SipStack
 from sidestream.gateway.stream_runner import StreamTools
 from sidestream.gateway.tasks import TaskOwner
+from sidestream.gateway.trace import Traces
 from sidestream.observe import logging, metrics
 from sidestream.observe.logging import logger
 from sidestream.observe.metrics import Metric, Metrics, Reading
@@ -61,8 +64,11 @@ from sidestream.sip.timers import TimerProfile
 
 JOURNAL_DIRECTORY: Final = "journal"
 """Below the directory of the database."""
+TRACE_DIRECTORY: Final = "trace"
+"""There too."""
 
 USER_AGENT: Final = f"Sidestream/{__version__}"
+LAG_INTERVAL_S: Final = 0.5
 PEER_LOOKUP_S: Final = 60.0
 """How often the names of peers are looked up, by which their calls are known."""
 FIRST_LOOKUP_S: Final = 3.0
@@ -138,9 +144,12 @@ class Gateway:
         self.log = logger(node=node.name)
         self._pings = PeerPings(configuration, chance=random.random, clock=SYSTEM_CLOCK, log=self.log)
         self._admission = Admission(configuration, time.monotonic(), health=self._pings.book)
-        self._guard = make_guard(configuration, self._admission.trunk_at)
         self._names = Names()
         self._journal = Journal(node.database.parent / JOURNAL_DIRECTORY)
+        trace = node.trace
+        directory = node.database.parent / TRACE_DIRECTORY
+        self._store = CallStore(directory, StoreLimits(trace.retention, trace.size))
+        self._traces = Traces(node.name, str(node.advertise or node.media.address), trace, self._store)
         self._media: Media | None = None
         self._stack: SipStack | None = None
         self._calls: Calls | None = None
@@ -168,6 +177,7 @@ class Gateway:
         node = self._configuration.node
         _raise_descriptor_limit()
         self._open_journal()
+        self._store.open()
         media = self._media = self._open_media()
         options = StackOptions(
             allowed_methods=features.ALLOWED_METHODS,
@@ -175,9 +185,8 @@ class Gateway:
             bodies=BODIES,
             profile=TimerProfile(patience=node.response_timeout),
             dns=_dns_options(node.dns),
-            guard=self._guard,
-            streams=stream_limits(node),
             advertise=str(node.advertise) if node.advertise else None,
+            tap=self._traces.tap if self._traces.listens else None,
         )
         listeners = [ListenAddress(one.transport, str(one.host), one.port) for one in node.sip]
         stack = self._stack = await SipStack.open(listeners, self._on_sip, options)
@@ -187,13 +196,10 @@ class Gateway:
         self._calls = self._make_calls(media, stack, recordings)
         lines = [f"sip {bound.transport} {_place(bound)}" for bound in stack.bound]
         if node.api is not None:
-            application = OpsApplication(
-                lambda: not self._admission.draining, self._metrics, self._pings.lines
-            )
-            self._ops = OpsServer(node.api, application)
+            self._ops = OpsServer(node.api, self._make_application(self._calls))
             lines.append(f"api {await self._ops.start()}")
         self._metrics.read_from(self._read_metrics)
-        self._tasks.spawn(Pulse(self._admission.overload, self._metrics, self.log).run(), "pulse")
+        self._tasks.spawn(self._measure_lag(), "loop lag")
         self._tasks.spawn(recordings.probes.run(), "recorder probes")
         self._pings.attach(stack, partial(_asker, stack.contacts))
         self._tasks.spawn(self._pings.run(), "peer pings")
@@ -233,6 +239,9 @@ class Gateway:
         if self._media is not None:
             self._media.stop()
         self._names.close()
+        self._traces.close()
+        if not await asyncio.to_thread(self._store.close):
+            self.log.warning("traces of calls are lost", calls=self._store.waiting)
         if not await asyncio.to_thread(self._journal.close):
             self.log.error("call records are lost", records=self._journal.waiting)
         self.log.info("gateway stopped")
@@ -241,6 +250,11 @@ class Gateway:
         """Drain, and have calls go elsewhere from the begin."""
         leaving = () if self._registrations is None else (self._registrations.stop(),)
         await asyncio.gather(drain(calls, self._admission, timeout_s, self.log), *leaving)
+
+    def _make_application(self, calls: Calls) -> OpsApplication:
+        token = admin_token(os.environ, self._configuration.node.database.parent, self.log)
+        api = Api(token, CallBook(calls, self._traces, self._store))
+        return OpsApplication(lambda: not self._admission.draining, self._metrics, self._pings.lines, api=api)
 
     def _open_journal(self) -> None:
         try:
@@ -280,6 +294,7 @@ class Gateway:
                 media=media,
                 names=self._names,
                 metrics=self._metrics,
+                traces=self._traces,
                 clock=SYSTEM_CLOCK,
                 log=self.log,
             )
@@ -324,9 +339,9 @@ class Gateway:
             stream_tools=stream_tools,
             recordings=recordings,
             journal=self._journal,
+            traces=self._traces,
             clock=SYSTEM_CLOCK,
             log=self.log,
-            acquaint=lambda host: self._guard.acquaint(host, time.monotonic()),
         )
         return Calls(parts)
 
@@ -374,6 +389,12 @@ class Gateway:
             if complete[key]:
                 self._admission.learn_peers(key, tuple(addresses))
 
+    async def _measure_lag(self) -> None:
+        while True:
+            due = time.monotonic() + LAG_INTERVAL_S
+            await asyncio.sleep(LAG_INTERVAL_S)
+            self._metrics.observe(metrics.LOOP_LAG_SECONDS, max(0.0, time.monotonic() - due))
+
     def _read_metrics(self) -> dict[Metric, Reading]:
         counts = self._journal.counts
         readings: dict[Metric, Reading] = {
@@ -388,8 +409,16 @@ class Gateway:
             metrics.JOURNAL_WRITTEN: counts.written,
             metrics.JOURNAL_ERRORS: counts.errors,
             metrics.JOURNAL_LOST: counts.lost,
+            metrics.TRACE_MESSAGES: self._traces.counts.messages,
+            metrics.TRACE_OMITTED: self._traces.counts.omitted,
+            metrics.TRACE_MEMORY: self._traces.kept_bytes,
+            metrics.TRACE_DISK: self._store.counts.used_bytes,
+            metrics.TRACE_CALLS: {
+                ("written",): self._store.counts.written,
+                ("lost",): self._store.counts.lost,
+                ("deleted",): self._store.counts.deleted,
+            },
         }
-        readings |= protection.read_metrics(self._guard, self._admission.overload)
         if self._calls is not None:
             readings |= self._calls.read_metrics()
         if self._recordings is not None:

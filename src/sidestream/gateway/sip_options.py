@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -14,12 +14,14 @@ from sidestream.gateway.dns_cache import CacheLimits, DnsCounts
 from sidestream.gateway.dns_client import DnsServer
 from sidestream.gateway.hosts_file import HOSTS
 from sidestream.sip.admission import BODIES
-from sidestream.sip.guard import Guard
-from sidestream.sip.hop import Transport
+from sidestream.sip.hop import Source, Transport
 from sidestream.sip.parser import MAX_MESSAGE
 from sidestream.sip.runner import LayerCounts
 from sidestream.sip.timers import TimerProfile
 from sidestream.sip.transactions import MAX_TRANSACTIONS
+
+Tap = Callable[[bool, bytes, Source], None]
+"""Hears every message: whether it was sent, its bytes, and the peer with our own address."""
 
 DEFAULT_PORTS: dict[Transport, int] = {"udp": 5060, "tcp": 5060, "tls": 5061}
 """RFC 3261 §19.1.2."""
@@ -105,10 +107,10 @@ class StackOptions:
         udp_buffer_bytes: wanted size of each socket buffer; the system may give less.
         streams: bounds of TCP and TLS.
         dns: whom names are asked of.
-        guard: says which messages are looked at; None: all.
         clock: where the time comes from.
         tls_server: for `tls` listeners, which cannot be opened without.
         tls_client: for outgoing `tls` connections, which fail without.
+        tap: hears every message that is received or sent.
     """
 
     allowed_methods: frozenset[str]
@@ -120,10 +122,10 @@ class StackOptions:
     udp_buffer_bytes: int = 4 * 1024 * 1024
     streams: StreamLimits = field(default_factory=StreamLimits)
     dns: DnsOptions = field(default_factory=DnsOptions)
-    guard: Guard | None = None
     clock: Clock = SYSTEM_CLOCK
     tls_server: ssl.SSLContext | None = None
     tls_client: ssl.SSLContext | None = None
+    tap: Tap | None = None
 
 
 class CloseReason(StrEnum):

@@ -9,10 +9,9 @@ from typing import Protocol
 import structlog
 
 from sidestream.gateway.clock import Clock
-from sidestream.gateway.sip_options import StackCounts
+from sidestream.gateway.sip_options import StackCounts, Tap
 from sidestream.sip.events import SipEvent
 from sidestream.sip.framing import FramingError
-from sidestream.sip.guard import Guard
 from sidestream.sip.hop import Hop, Outgoing, Source
 from sidestream.sip.transactions import TransactionLayer
 
@@ -27,6 +26,10 @@ class Upstream(Protocol):
 
     def received(self, data: bytes, source: Source) -> None:
         """One datagram or one whole message came."""
+        ...
+
+    def sent(self, data: bytes, peer: Source) -> None:
+        """One message was handed to the system, or to a connection; `peer` as if it had come from there."""
         ...
 
     def framing_lost(self, error: FramingError, source: Source) -> None:
@@ -50,7 +53,7 @@ class Pump:
         on_event: hears every event; what it raises is logged and counted.
         clock: gives `now`.
         counts: where to count.
-        guard: says which messages are looked at; None: all.
+        tap: is told every message: whether it was sent, its bytes, and the peer. What it raises is logged.
     """
 
     def __init__(
@@ -58,17 +61,17 @@ class Pump:
         layer: TransactionLayer,
         transmit: Callable[[Outgoing], None],
         on_event: Callable[[SipEvent], None],
+        *,
         clock: Clock,
         counts: StackCounts,
-        *,
-        guard: Guard | None = None,
+        tap: Tap | None = None,
     ) -> None:
         self.layer = layer
-        self._guard = guard
         self.now = clock.monotonic
         self._transmit = transmit
         self._on_event = on_event
         self._counts = counts
+        self._tap = tap
         self._loop = asyncio.get_running_loop()
         self._turning = False
         self._closed = False
@@ -81,16 +84,18 @@ class Pump:
     def received(self, data: bytes, source: Source) -> None:
         """See `Upstream.received`."""
         self._counts.received[source.transport] += 1
-        guard = self._guard
-        if guard is not None:
-            datagram = source.transport == "udp"
-            if not guard.admits(data, source.host, self.now(), datagram=datagram):
-                return
+        if self._tap is not None:
+            self._tell_tap(self._tap, data, source, sent=False)
         try:
             self.layer.receive_bytes(data, source, self.now())
         except Exception:  # noqa: BLE001 - one message's fault must not stop the others
             self._bug("sip_input_failed", source=f"{source.host}:{source.port}")
         self.turn()
+
+    def sent(self, data: bytes, peer: Source) -> None:
+        """See `Upstream.sent`."""
+        if self._tap is not None:
+            self._tell_tap(self._tap, data, peer, sent=True)
 
     def framing_lost(self, error: FramingError, source: Source) -> None:
         """See `Upstream.framing_lost`."""
@@ -167,6 +172,12 @@ class Pump:
         except Exception:  # noqa: BLE001 - one call's fault must not stop the others
             self._counts.handler_failures += 1
             self._bug("sip_event_handler_failed", sip_event=type(event).__name__)
+
+    def _tell_tap(self, tap: Tap, data: bytes, peer: Source, *, sent: bool) -> None:
+        try:
+            tap(sent, data, peer)
+        except Exception:  # noqa: BLE001 - who only listens must not stop a message
+            self._bug("sip_tap_failed", peer=f"{peer.host}:{peer.port}")
 
     def _bug(self, what: str, **facts: str) -> None:
         _log.exception(what, **facts)

@@ -70,7 +70,6 @@ class SipStack:
             {flow: address for flow, address, _ in numbered if address.transport == "udp"},
         )
         self.contacts: Mapping[str, str] = own.contacts()
-        self._guard = options.guard
         layer = self._layer = TransactionLayer(
             profile=options.profile,
             local=own,
@@ -81,7 +80,9 @@ class SipStack:
             bodies=options.bodies,
         )
         self.counts.layer = layer.counts
-        self._pump = Pump(layer, self._transmit, on_event, options.clock, self.counts, guard=options.guard)
+        self._pump = Pump(
+            layer, self._transmit, on_event, clock=options.clock, counts=self.counts, tap=options.tap
+        )
         self._connections = Connections(
             self._pump,
             options.streams,
@@ -257,12 +258,9 @@ class SipStack:
         return lambda: self._connections.accept(address.transport)
 
     def _transmit(self, outgoing: Outgoing) -> None:
-        hop, data = outgoing.hop, outgoing.data
-        is_request = not data.startswith(_RESPONSE)
-        if self._guard is not None and is_request:
-            self._guard.acquaint(hop.host, self._pump.now())
+        hop = outgoing.hop
         if hop.transport != "udp":
-            self._connections.send(data, hop)
+            self._connections.send(outgoing.data, hop)
             return
         listener = None if hop.flow is None else self._udp.get(hop.flow)
         if listener is None:
@@ -271,13 +269,8 @@ class SipStack:
         if listener is None:
             self._pump.transport_failed(Hop("udp", hop.host, hop.port))
             return
-        if self._guard is not None and not is_request:
-            allowed = self._guard.answer(data, hop.host, self._pump.now())
-            if allowed is None:
-                return
-            data = allowed
-        listener.send(data, hop.host, hop.port)
-        if is_request and len(data) > LARGEST_DATAGRAM:
+        listener.send(outgoing.data, hop.host, hop.port)
+        if len(outgoing.data) > LARGEST_DATAGRAM and not outgoing.data.startswith(_RESPONSE):
             self._tcp.wanted(hop.host, hop.port)
 
     async def _try_tcp(self, host: str, port: int) -> None:

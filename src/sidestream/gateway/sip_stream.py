@@ -114,6 +114,7 @@ class StreamConnection(asyncio.Protocol):
             return
         wire.write(data)
         self._counts.sent[self.transport] += 1
+        self._upstream.sent(data, self._source)
         self._used_at = self._wire_used_at = self._clock.monotonic()
 
     def ping(self, now: float) -> None:

@@ -109,6 +109,7 @@ class UdpListener:
             error = self._try(data, address)
         if error == 0:
             self._counts.sent["udp"] += 1
+            self._upstream.sent(data, self._source(address))
         elif error in _FULL:
             return False
         elif error == errno.EMSGSIZE:

@@ -159,6 +159,11 @@ class StreamRunner:
         self.verdict: StreamVerdict | None = None
         self.ended_at: datetime | None = None
 
+    @property
+    def stream_id(self) -> str:
+        """Its name."""
+        return self._stream.stream_id
+
     def begin(self, media: CallMedia, guard: Callable[[Callable[[], None]], None]) -> None:
         """Open the stream in the engine and try the first endpoint.
 

@@ -70,6 +70,10 @@ class CallStreams:
         """How many streams have no verdict yet."""
         return sum(runner.verdict is None for runner in self._runners)
 
+    def open_ids(self) -> frozenset[str]:
+        """The ids of the streams that have no verdict yet."""
+        return frozenset(runner.stream_id for runner in self._runners if runner.verdict is None)
+
     def records(self) -> list[StreamRecord]:
         """The streams for the call's record."""
         return [*self._refused, *(runner.record() for runner in self._runners)]

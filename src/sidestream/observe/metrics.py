@@ -261,19 +261,6 @@ SIP_UNREACHABLE: Final = _live_counter(
     "sidestream_sip_unreachable_total", "Times that a SIP peer could not be reached."
 )
 SIP_DROPPED: Final = _live_counter("sidestream_sip_dropped_total", "SIP messages dropped at a bound.")
-SIP_TURNED_AWAY: Final = _live_counter(
-    "sidestream_sip_turned_away_total",
-    "SIP messages dropped unread, by reason: `scanner`, `not-sip`, `oversize`, `unknown-source` and"
-    " `stranger-rate` of strangers, `source-rate` and `trunk-rate` of known addresses; and answers of ours"
-    " that would have been larger than a stranger's question (`amplification`).",
-    "reason",
-)
-OVERLOAD_LOSS: Final = _gauge(
-    "sidestream_overload_loss_ratio", "Part of new calls that is turned away because there is too much to do."
-)
-LOOP_BUSY: Final = _gauge(
-    "sidestream_loop_busy_ratio", "Part of its processor that the signalling loop used lately."
-)
 SIP_HANDLER_FAILURES: Final = _live_counter(
     "sidestream_sip_handler_failures_total", "SIP events whose handling raised an error of ours."
 )
@@ -330,6 +317,19 @@ JOURNAL_ERRORS: Final = _live_counter("sidestream_journal_errors_total", "Writes
 JOURNAL_LOST: Final = _live_counter(
     "sidestream_journal_lost_total",
     "Call records that could only be logged, because the disk failed for too long.",
+)
+TRACE_MESSAGES: Final = _live_counter(
+    "sidestream_trace_items_total", "SIP messages and events of calls that were kept for troubleshooting."
+)
+TRACE_OMITTED: Final = _live_counter(
+    "sidestream_trace_omitted_total", "SIP messages and events that were left out at a bound of `node.trace`."
+)
+TRACE_MEMORY: Final = _gauge("sidestream_trace_memory_bytes", "Memory that traces of calls take.")
+TRACE_DISK: Final = _gauge("sidestream_trace_disk_bytes", "Disk space that ended calls take.")
+TRACE_CALLS: Final = _live_counter(
+    "sidestream_trace_calls_total",
+    "Ended calls in the store for troubleshooting: `written`, `deleted` for age or size, and `lost`.",
+    "outcome",
 )
 
 METRICS: Final = tuple(value for value in dict(globals()).values() if isinstance(value, Metric))

@@ -229,6 +229,10 @@ class _Nobody:
     def received(self, data: bytes, source: Source) -> None:
         raise AssertionError(data, source)
 
+    def sent(self, data: bytes, peer: Source) -> None:
+        assert data
+        assert peer.local_port == UDP.port
+
     def framing_lost(self, error: FramingError, source: Source) -> None:
         raise AssertionError(error, source)
 

@@ -11,6 +11,7 @@ from sidestream.call.setup import ServerIdentity
 from sidestream.config.model import Configuration
 from sidestream.gateway.admission import Admission
 from sidestream.gateway.call_runner import CallTools
+from sidestream.gateway.call_store import CallStore, StoreLimits
 from sidestream.gateway.calls import Calls, CallsParts
 from sidestream.gateway.clock import Clock
 from sidestream.gateway.journal import Journal
@@ -18,6 +19,7 @@ from sidestream.gateway.media import Media
 from sidestream.gateway.names import Names
 from sidestream.gateway.recordings import Recordings, RecordingsParts
 from sidestream.gateway.stream_runner import StreamTools
+from sidestream.gateway.trace import Traces
 from sidestream.observe.logging import logger
 from sidestream.observe.metrics import Metrics
 from sidestream.sip.builder import response_to
@@ -104,6 +106,8 @@ class FakeGateway:
         self.journal = Journal(directory)
         self.directory = directory
         names = Names(lookup)
+        self.store = CallStore(directory / "trace", StoreLimits(3600, 16 * 1024 * 1024))
+        self.traces = Traces(conf.node.name, "127.0.0.1", conf.node.trace, self.store)
         self.recordings = Recordings(
             RecordingsParts(
                 node=conf.node,
@@ -116,6 +120,7 @@ class FakeGateway:
                 media=self.media,
                 names=names,
                 metrics=self.metrics,
+                traces=self.traces,
                 clock=Clock(monotonic=lambda: self.now),
                 log=logger(),
             )
@@ -131,6 +136,7 @@ class FakeGateway:
                 ),
                 recordings=self.recordings,
                 journal=self.journal,
+                traces=self.traces,
                 clock=Clock(monotonic=lambda: self.now),
                 log=logger(),
             )
