@@ -423,6 +423,28 @@ fn draining_and_the_endpoints_close_have_their_deadlines() {
     server.join().unwrap();
 }
 
+/// The worker asks again as long as a time has passed: a ping that is due and never sent would keep it for ever.
+#[test]
+fn a_ping_that_comes_due_while_the_endpoints_close_is_awaited_is_let_be() {
+    let endpoint = Endpoint::new(None);
+    let (go, gone) = std::sync::mpsc::channel::<()>();
+    let server = endpoint.serve(move |peer| {
+        read_until(peer, |message| message["event"] == "close");
+        gone.recv().unwrap();
+    });
+    let mut rig = Rig::new(|spec| spec.ping_ms = 500);
+    rig.connect(endpoint.attempt(None));
+    rig.play(5);
+    rig.stream.close(b"{}", 1000, 60_000, rig.now).unwrap();
+    rig.advance(1_000 * MILLISECOND);
+    assert!(!rig.stream.is_finished());
+    assert!(rig.stream.next_due() > rig.now);
+    rig.advance(1_100 * MILLISECOND);
+    assert!(rig.closed().close_sent);
+    go.send(()).unwrap();
+    server.join().unwrap();
+}
+
 #[test]
 fn an_aborted_stream_says_goodbye_and_is_over_at_once() {
     let endpoint = Endpoint::new(None);

@@ -312,7 +312,8 @@ impl MediaStream {
             Phase::Open => self.tap.next_due().min(self.stats_at),
             Phase::Draining { until, .. } if self.link.is_some() => *until,
             Phase::Draining { .. } => NEVER,
-            Phase::AwaitingClose { until } => *until,
+            // No more pings: see `check_pings`.
+            Phase::AwaitingClose { until } => return (*until).min(self.flush_at),
             Phase::Finished => return NEVER,
         };
         let of_link = self

@@ -131,6 +131,10 @@ impl Worker {
             return;
         }
         let presses = living.call.on_timer(&mut self.turn, &mut self.events);
+        debug_assert!(
+            living.call.due() > self.turn.now,
+            "an alarm that asks for itself"
+        );
         self.settle_call(slot);
         for (side, press) in Side::BOTH.into_iter().zip(presses) {
             if let Some(press) = press {

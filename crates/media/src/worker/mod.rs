@@ -243,25 +243,22 @@ impl Worker {
         self.orders = orders;
     }
 
+    /// Rings each alarm that is due once. One that is asked for at once again waits for the next turn, so that
+    /// nobody's alarms can keep the worker from its sockets.
     fn ring_alarms(&mut self) {
         let mut alarms = std::mem::take(&mut self.due);
-        loop {
-            let timers = &mut self.timers;
-            alarms.extend(std::iter::from_fn(|| timers.pop(self.turn.now)));
-            if alarms.is_empty() {
-                break;
-            }
-            for index in 0..alarms.len() {
-                self.prefetch_alarms(&alarms[index..]);
-                let (due, token) = alarms[index];
-                self.guard(|worker| match token.kind() {
-                    Kind::Stream => worker.on_stream_alarm(token, due),
-                    Kind::Recording => worker.on_recording_alarm(token, due),
-                    _ => worker.on_call_alarm(token, due),
-                });
-            }
-            alarms.clear();
+        let (timers, now) = (&mut self.timers, self.turn.now);
+        alarms.extend(std::iter::from_fn(|| timers.pop(now)));
+        for index in 0..alarms.len() {
+            self.prefetch_alarms(&alarms[index..]);
+            let (due, token) = alarms[index];
+            self.guard(|worker| match token.kind() {
+                Kind::Stream => worker.on_stream_alarm(token, due),
+                Kind::Recording => worker.on_recording_alarm(token, due),
+                _ => worker.on_call_alarm(token, due),
+            });
         }
+        alarms.clear();
         self.due = alarms;
     }
 

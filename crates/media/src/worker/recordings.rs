@@ -208,6 +208,10 @@ impl Worker {
         if living.alarm.is_rung(due) {
             let turn = &mut lend(&mut self.turn, &mut self.events);
             living.recording.on_timer(turn);
+            debug_assert!(
+                living.recording.due() > self.turn.now,
+                "an alarm that asks for itself"
+            );
             self.settle_recording(slot);
         }
     }

@@ -144,6 +144,10 @@ impl Worker {
             }
         }
         living.media.tick(now, &mut self.events);
+        debug_assert!(
+            living.media.next_due() > now,
+            "an alarm that asks for itself"
+        );
         self.settle_stream(slot);
     }
 

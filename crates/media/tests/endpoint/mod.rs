@@ -361,6 +361,10 @@ impl Rig {
     pub fn turn(&mut self, wait: Duration) {
         if self.stream.next_due() <= self.now {
             self.stream.tick(self.now, &mut self.events);
+            assert!(
+                self.stream.next_due() > self.now,
+                "an alarm that asks for itself"
+            );
         }
         let Some(fd) = self.stream.fd() else {
             return std::thread::sleep(wait.min(Duration::from_millis(1)));
