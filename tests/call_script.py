@@ -118,6 +118,7 @@ class CallBench:
         limits: The call's times.
         content_type: Of the INVITE's body.
         codecs: Of both trunks.
+        routes: Route values of the callee's peers.
         srtp: Protection of the caller's and the callee's leg.
         features: Of the caller's trunk and the callee's.
         auth: Credentials of the trunks, by side.
@@ -132,6 +133,7 @@ class CallBench:
         limits: CallLimits | None = None,
         content_type: str = "application/sdp",
         codecs: tuple[str, ...] = ("PCMU", "PCMA", "telephone-event"),
+        routes: tuple[str, ...] = (),
         srtp: tuple[Protection, Protection] | None = None,
         features: tuple[Features, Features] = (Features(), Features()),
         auth: Mapping[Side, DigestClient] | None = None,
@@ -168,7 +170,7 @@ class CallBench:
                 features=features[1],
                 auth=auth.get(Side.B),
             ),
-            peers=PEERS[:peers],
+            peers=tuple(replace(peer, routes=routes) for peer in PEERS[:peers]),
             identity=ServerIdentity(
                 contacts={
                     "udp": "sip:192.0.2.1:5060",

@@ -78,6 +78,36 @@ def ring_reliably(rseq: int, body: bytes, tag: str) -> Step:
     return step
 
 
+TIMED = [
+    [("Session-Expires", "600;refresher=uac"), ("Supported", "timer")],
+    [("Session-Expires", "90;refresher=uas"), ("Supported", "timer")],
+    [("Session-Expires", "20"), ("Supported", "timer")],
+    [("Min-SE", "1200")],
+    [("Session-Expires", "nonsense"), ("Require", "timer")],
+]
+
+
+def answer_timed(choice: int, status: int, body: bytes, headers: list[tuple[str, str]]) -> Step:
+    """A party answers one of our requests within the call, and says something of session timers."""
+
+    def step(bench: CallBench, _keys: list[ServerKey]) -> None:
+        sent = _chosen(bench, choice)
+        if sent is not None and sent.request.to_tag and not bench.b2bua.ended:
+            bench.reply(sent, status, body, headers=headers)
+
+    return step
+
+
+def refresh(side: Side, method: str, body: bytes, headers: list[tuple[str, str]]) -> Step:
+    """A party sends a re-INVITE or UPDATE that says something of session timers."""
+
+    def step(bench: CallBench, keys: list[ServerKey]) -> None:
+        if bench.party(side).call_id and not bench.b2bua.ended:
+            keys.append(bench.request(side, method, body, headers=headers))
+
+    return step
+
+
 def reply(choice: int, status: int, body: bytes, kind: str, tag: str) -> Step:
     """A party answers one of our requests."""
 

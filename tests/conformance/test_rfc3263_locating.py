@@ -229,11 +229,11 @@ def test_what_is_not_known_is_asked_for_in_three_rounds_at_most() -> None:
         assert isinstance(located, Unknown)
         rounds.append([f"{query.kind} {query.name}" for query in located.queries])
         answers.update({query: PRINTED.get((query.kind, query.name), []) for query in located.queries})
-    assert rounds == [
+    assert [sorted(asked) for asked in rounds] == [
         ["NAPTR example.com"],
         ["SRV _sip._tcp.example.com"],
         ["A server1.example.com", "A server2.example.com"],
-    ] or rounds[2] == ["A server2.example.com", "A server1.example.com"]
+    ]
 
 
 def test_the_transport_is_free_only_where_neither_uri_nor_dns_names_one() -> None:

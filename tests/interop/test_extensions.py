@@ -35,3 +35,12 @@ def test_reliable_progress(site: Gateway, tmp_path: Path, caller: str, callee: s
         repeated = {each.text for each in calling.received("SIP/2.0 183", "INVITE")}
         assert len(calling.received("SIP/2.0 183", "INVITE")) >= 2
         assert len(repeated) == 1
+
+
+def test_session_timers(site: Gateway, tmp_path: Path) -> None:
+    with new_records(site) as records:
+        run_pair(site, tmp_path, "interval_caller", "interval_callee", (TRACED, TRACED))
+    assert [verdict_of(record) for record in records] == ["interval-too-small", "caller-hung-up"]
+    attempts = records[1]["attempts"]
+    assert isinstance(attempts, list)
+    assert [attempt["status"] for attempt in attempts] == [422, 200]

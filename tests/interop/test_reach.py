@@ -188,3 +188,21 @@ def test_a_peer_that_is_down_is_passed_over_and_is_the_last_resort(tmp_path: Pat
             caller.finish(60)
             callee.finish(10)
     assert [attempts(record) for record in records] == [[503, 200], [200]]
+
+
+def test_calls_go_through_the_outbound_proxy(tmp_path: Path) -> None:
+    proxy = (BACKUP_HOST, sip_port(BACKUP_HOST))
+    route = f"sip:{BACKUP_HOST}:{proxy[1]};transport=udp"
+    setup = Setup(trunk=f'          outbound_proxy: "{route}"')
+    with (
+        gateway(tmp_path, setup) as site,
+        new_records(site) as records,
+        sipp("basic_callee", tmp_path, proxy, load=Load(trace=True)) as callee,
+        sipp("basic_caller", tmp_path, (CARRIER_HOST, site.carrier), site.sip) as caller,
+    ):
+        caller.finish(60)
+        callee.finish(10)
+        (invite,) = callee.received("INVITE", "INVITE")
+    assert invite.header("Route") == f"<{route};lr>"
+    assert f"@{DESK_HOST}:{site.desk}" in invite.first_line
+    assert [verdict_of(record) for record in records] == ["caller-hung-up"]

@@ -8,6 +8,7 @@ from call_script import ANSWER, OFFER, CallBench, sdp
 from call_steps import (
     Step,
     ack,
+    answer_timed,
     cancel,
     end_and_check,
     end_politely,
@@ -15,6 +16,7 @@ from call_steps import (
     key_event,
     lose,
     prack,
+    refresh,
     reply,
     request,
     ring_reliably,
@@ -41,6 +43,8 @@ STATUSES = st.sampled_from(call_steps.STATUSES)
 METHODS = st.sampled_from(call_steps.METHODS)
 TAGS = st.sampled_from(call_steps.TAGS)
 NUMBERS = st.integers(0, 30)
+SESSION_TIMERS = [TimerName.SESSION_A, TimerName.SESSION_B]
+TIMED = st.sampled_from(call_steps.TIMED)
 OPTIONS = st.sampled_from(call_steps.OPTIONS)
 FEATURES = st.tuples(*[st.builds(Features, prack=st.sampled_from(Use)) for _ in Side])
 PROGRESS: st.SearchStrategy[Step] = st.one_of(
@@ -61,7 +65,7 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
         st.sampled_from([AnswerNotAcknowledged, ProgressNotAcknowledged, ResponseTransportFailed]),
     ),
     PROGRESS,
-    st.builds(fire, st.sampled_from([TimerName.RING, TimerName.MAX_DURATION])),
+    st.builds(fire, st.sampled_from([TimerName.RING, TimerName.MAX_DURATION, *SESSION_TIMERS])),
     st.sampled_from([MediaTimedOut(1000), MediaFailed("panic"), HangUp(HangUpBy.OPERATOR, "enough")]).map(
         lambda event: lambda bench, _keys: bench.apply(event)
     ),
@@ -75,6 +79,9 @@ CALM_STEPS = st.one_of(
     st.builds(cancel, NUMBERS),
     PROGRESS,
     PROGRESS,
+    st.builds(fire, st.sampled_from(SESSION_TIMERS)),
+    st.builds(answer_timed, st.integers(0, 2), STATUSES, BODIES, TIMED),
+    st.builds(refresh, SIDES, st.sampled_from(["INVITE", "UPDATE"]), BODIES, TIMED),
 )
 
 
@@ -128,9 +135,10 @@ def test_any_order_of_events_while_it_rings_ends_in_one_verdict(
 def test_any_order_of_events_within_a_call_ends_in_one_verdict(
     delayed: bool, steps: list[Step], end: Step
 ) -> None:
-    bench = CallBench(offer=b"" if delayed else OFFER).start()
+    timed = [("Supported", "timer"), ("Session-Expires", "600;refresher=uas")]
+    bench = CallBench(offer=b"" if delayed else OFFER, headers=timed).start()
     bench.ring()
-    bench.answer(OFFER if delayed else ANSWER)
+    bench.answer(OFFER if delayed else ANSWER, headers=[("Session-Expires", "600;refresher=uac")])
     bench.ack(ANSWER if delayed else b"")
     keys = [bench.invite_key]
     for step in steps:

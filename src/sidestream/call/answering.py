@@ -17,6 +17,7 @@ from sidestream.call.identity import note_identity
 from sidestream.call.leg import Exchange, Leg, OwedAck, UnackedAnswer
 from sidestream.call.pending import Attempt
 from sidestream.call.provisional import pump
+from sidestream.call.session_timers import agreed, answer_headers
 from sidestream.call.side import Side
 from sidestream.call.state import CallState, LegPhase
 from sidestream.call.teardown import end, hang_up_at_last, settle
@@ -95,6 +96,7 @@ def _take_answer(ctx: CallContext, attempt: Attempt, response: Response, source:
     callee.move(LegPhase.ANSWERED)
     owed = OwedAck(Side.B, attempt.request_id, tag, attempt.request.cseq.number)
     callee.owes = owed
+    agreed(ctx, callee, response)
     return owed
 
 
@@ -112,13 +114,13 @@ def _settle_media(
         SdpError: It is malformed, fits nothing, or is missing.
     """
     session = session_of(response)
-    agreed = ctx.callee.session.can_offer and ctx.callee.session.remote is not None
-    if agreed and ctx.caller.session.can_offer:
+    settled = ctx.callee.session.can_offer and ctx.callee.session.remote is not None
+    if settled and ctx.caller.session.can_offer:
         refresh_media(ctx)
         return None, None
     if attempt.exchange is not None:
         told = attempt.previews.get(response.to_tag or "")
-        answer = told if agreed else session or told
+        answer = told if settled else session or told
         if answer is None:
             raise NegotiationError("the 2xx has no answer to the offer")
         return close_exchange(ctx, attempt.exchange, answer), None
@@ -144,6 +146,7 @@ def _tell_caller(
         phrase=response.reason,
         source=response.headers,
         session=session,
+        extra=answer_headers(ctx, ctx.caller, ctx.invite.request),
     )
     limit = ctx.setup.limits.max_duration
     if limit is not None:

@@ -19,16 +19,19 @@ from sidestream.call.giving_up import cancel_attempt, give_up
 from sidestream.call.leg import Exchange
 from sidestream.call.messages import contact_value, first_invite, target_uri, warning_value
 from sidestream.call.pending import Attempt
+from sidestream.call.session_timers import refusal
 from sidestream.call.setup import PeerHop
 from sidestream.call.side import Side
 from sidestream.call.state import CallState, LegPhase
 from sidestream.call.teardown import end, settle
 from sidestream.call.verdict import RULES, EndedBy, ResultClass, Slug, slug_of_status
 from sidestream.sdp.errors import NegotiationError, SdpError
+from sidestream.sip import session_timer
 from sidestream.sip.digest_client import NotAnswered
+from sidestream.sip.headers import CSeq
 from sidestream.sip.hop import Transport
 from sidestream.sip.message import Request, Response
-from sidestream.sip.reliability import TAG, option_tags
+from sidestream.sip.reliability import TAG, option_tags, supports
 from sidestream.sip.uri import SipUri
 
 FAILOVER: Final = frozenset({401, 407, 408, 500, 502, 503, 504})
@@ -51,6 +54,9 @@ _UNANSWERED: Final = {
     NotAnswered.UNUSABLE: " without a challenge that can be answered",
 }
 """What is added to a challenge's status in the verdict's detail."""
+
+MAX_INTERVALS: Final = 2
+"""Times that a peer may ask for a longer session interval."""
 
 _BY_CALLEE: Final = frozenset({ResultClass.UNANSWERED, ResultClass.REJECTED})
 
@@ -91,11 +97,18 @@ def _wants_others(ctx: CallContext) -> bool:
         return True
     # An offer in a reliable response must be answered in its PRACK: only a caller that sends one can do that.
     delayed = callee.prack is Use.REQUIRED and not invite.body
-    if (caller.prack is Use.REQUIRED or delayed) and not ctx.progress.reliable:
-        detail = _with_words(Slug.EXTENSION_REQUIRED, TAG)
-        end(ctx, Slug.EXTENSION_REQUIRED, extra=(("Require", TAG),), detail=detail)
+    missing = [TAG] if (caller.prack is Use.REQUIRED or delayed) and not ctx.progress.reliable else []
+    if caller.timer is Use.REQUIRED and not supports(invite, session_timer.TAG):
+        missing.append(session_timer.TAG)
+    if missing:
+        tags = ", ".join(missing)
+        detail = _with_words(Slug.EXTENSION_REQUIRED, tags)
+        end(ctx, Slug.EXTENSION_REQUIRED, extra=(("Require", tags),), detail=detail)
         return True
-    return False
+    too_small = refusal(ctx.caller, invite)
+    if too_small:
+        end(ctx, Slug.INTERVAL_TOO_SMALL, extra=too_small)
+    return bool(too_small)
 
 
 def refused(ctx: CallContext, attempt: Attempt, response: Response) -> None:
@@ -107,7 +120,11 @@ def refused(ctx: CallContext, attempt: Attempt, response: Response) -> None:
     status = response.status
     said = f"{status} {response.reason}".strip() + _UNANSWERED[attempt.unanswered]
     give_up(ctx, attempt, status, said, answered=True)
-    if _try_without_srtp(ctx, attempt, status) or _try_another(ctx, status):
+    if (
+        _try_without_srtp(ctx, attempt, status)
+        or _try_longer_interval(ctx, attempt, response)
+        or _try_another(ctx, status)
+    ):
         return
     rejected = attempt.unanswered is NotAnswered.REJECTED
     slug = Slug.CREDENTIALS_REJECTED if rejected else slug_of_status(status)
@@ -142,7 +159,7 @@ def silent(ctx: CallContext, attempt: Attempt) -> None:
 
     The last peer keeps the time that RFC 3261 17.1.1.2 gives it.
     """
-    another = len(ctx.attempts) < len(ctx.setup.peers)
+    another = _peers_tried(ctx) < len(ctx.setup.peers)
     if attempt is not ctx.attempt or attempt.given_up or ctx.state is not CallState.CALLING or not another:
         return
     cancel_attempt(ctx, attempt, RULES[Slug.PEER_TIMEOUT].reason, "no response", 408)
@@ -176,6 +193,26 @@ def _try_without_srtp(ctx: CallContext, attempt: Attempt, status: int) -> bool:
     return True
 
 
+def _try_longer_interval(ctx: CallContext, attempt: Attempt, response: Response) -> bool:
+    """Ask a peer again by the session interval that its 422 wants (RFC 4028 7.3), a few times at most."""
+    exchange, least = attempt.exchange, session_timer.least_of(response)
+    asked = int(attempt.request.headers.get("Session-Expires") or 0)
+    tried = sum(each.peer is attempt.peer for each in ctx.attempts)
+    if (
+        response.status != 422
+        or least is None
+        or not 0 < asked < least
+        or tried > MAX_INTERVALS
+        or ctx.state is not CallState.CALLING
+    ):
+        return False
+    fell_back = ctx.callee.protection.fell_back
+    ctx.callee.begin_anew()
+    ctx.callee.least_interval, ctx.callee.protection.fell_back = least, fell_back
+    _try_peer(ctx, exchange and offer_on(ctx, Side.A, exchange.offer), attempt.peer, attempt.request)
+    return True
+
+
 def _peers_tried(ctx: CallContext) -> int:
     return sum(not attempt.again for attempt in ctx.attempts)
 
@@ -196,11 +233,26 @@ def _try_another(ctx: CallContext, status: int) -> bool:
     return True
 
 
-def _try_peer(ctx: CallContext, exchange: Exchange | None, again: PeerHop | None = None) -> None:
-    """Send an INVITE to the next peer, or to one once more, with the offer when there is one."""
+def _try_peer(
+    ctx: CallContext,
+    exchange: Exchange | None,
+    again: PeerHop | None = None,
+    former: Request | None = None,
+) -> None:
+    """Send an INVITE to the next peer, or to one once more, with the offer when there is one.
+
+    Args:
+        ctx: The call.
+        exchange: The offer.
+        again: The peer, when it is not the next one.
+        former: Its INVITE that this one goes on from, with the next number (RFC 4028 7.3).
+    """
     peer = again or ctx.setup.peers[_peers_tried(ctx)]
     setup, callee, original = ctx.setup, ctx.callee, ctx.invite.request
-    invite = first_invite(original, target_uri(original.uri, peer.uri), setup.token(), callee.local_tag)
+    call_id = former.call_id if former is not None else setup.token()
+    invite = first_invite(original, target_uri(original.uri, peer.uri), call_id, callee.local_tag)
+    if former is not None:
+        invite.headers.set("CSeq", str(CSeq(former.cseq.number + 1, "INVITE")))
     invite.headers.set("Contact", contact_value(setup.identity, _transport_to(peer)))
     offer = exchange.relayed if exchange is not None else None
     ctx.dressed(invite, original.headers, offer, features=callee.setup.features)
@@ -234,11 +286,18 @@ def _offer_extensions(ctx: CallContext, invite: Request, *, delayed: bool) -> bo
     """
     features = ctx.callee.setup.features
     reliable = features.prack is not Use.OFF and (not delayed or ctx.progress.reliable)
+    if features.timer is not Use.OFF:
+        least = max(features.min_se, ctx.callee.least_interval)
+        invite.headers.set("Session-Expires", str(max(features.session_expires, least)))
+        invite.headers.set("Min-SE", str(least))
+    required = [TAG] if reliable and features.prack is Use.REQUIRED else []
+    if features.timer is Use.REQUIRED:
+        required.append(session_timer.TAG)
     supported = [tag for tag in features.options if tag != TAG or reliable]
     if supported:
         invite.headers.set("Supported", ", ".join(supported))
-    if reliable and features.prack is Use.REQUIRED:
-        invite.headers.set("Require", TAG)
+    if required:
+        invite.headers.set("Require", ", ".join(required))
     return reliable
 
 

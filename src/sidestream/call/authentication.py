@@ -9,7 +9,7 @@ from typing import Final
 from sidestream.call.commands import NextHop
 from sidestream.call.context import CallContext
 from sidestream.call.leg import Leg
-from sidestream.call.pending import Acknowledgement, Attempt, Crossing, Goodbye, Pending
+from sidestream.call.pending import Acknowledgement, Attempt, Crossing, Goodbye, Pending, Refresh
 from sidestream.call.side import Side
 from sidestream.call.state import CallState
 from sidestream.sip.digest_client import Again, NotAnswered
@@ -39,7 +39,7 @@ def answer_challenge(ctx: CallContext, number: int, pending: Pending, response: 
     return True
 
 
-_Repeatable = Attempt | Crossing | Goodbye
+_Repeatable = Attempt | Crossing | Goodbye | Refresh
 
 
 def _is_over(ctx: CallContext, pending: _Repeatable) -> bool:
@@ -49,6 +49,8 @@ def _is_over(ctx: CallContext, pending: _Repeatable) -> bool:
             return pending.given_up
         case Crossing():
             return pending.cancelled or ctx.state is CallState.ENDING
+        case Refresh():
+            return ctx.state is CallState.ENDING
         case Goodbye():
             return False
 
@@ -69,12 +71,20 @@ def _send_again(ctx: CallContext, leg: Leg, pending: _Repeatable, outcome: Again
             leg.dialog, leg.session = None, pending.session
             ctx.send_again(Side.B, request, NextHop(pending.peer.way, pending.peer.hops), pending)
         case Crossing():
-            if leg.dialog is not None:
-                # Others may have gone since: it is the dialog that counts (RFC 3261 12.2.1.1).
-                leg.dialog.local_cseq += 1
-                request.headers.set("CSeq", str(CSeq(leg.dialog.local_cseq, request.method)))
+            _number(leg, request)
             pending.sent = request
+            ctx.send_again(leg.side, request, leg.next_hop, pending)
+        case Refresh():
+            _number(leg, request)
+            pending.request = request
             ctx.send_again(leg.side, request, leg.next_hop, pending)
         case Goodbye():
             pending.request = request
             ctx.send_again(leg.side, request, pending.next_hop, pending)
+
+
+def _number(leg: Leg, request: Request) -> None:
+    """Number a repetition: others may have gone since, and the dialog counts (RFC 3261 12.2.1.1)."""
+    if leg.dialog is not None:
+        leg.dialog.local_cseq += 1
+        request.headers.set("CSeq", str(CSeq(leg.dialog.local_cseq, request.method)))

@@ -11,6 +11,7 @@ What happens to a call is dispatched here; what is done about it stands in the m
 `crossing`         re-INVITE, UPDATE, INFO and MESSAGE on their way across
 `crossed`          what comes back for them
 `authentication`   challenges to what we send
+`session_timers`   RFC 4028 on either leg
 `teardown`         the verdict and leave of both legs
 =================  =========================================================================
 
@@ -56,11 +57,12 @@ from sidestream.call.events import (
     TimerFired,
     TimerName,
 )
-from sidestream.call.pending import Acknowledgement, Attempt, Crossing, Goodbye, Pending
+from sidestream.call.pending import Acknowledgement, Attempt, Crossing, Goodbye, Pending, Refresh
 from sidestream.call.prack import not_acknowledged as progress_not_acknowledged
 from sidestream.call.provisional import provisional
 from sidestream.call.record import CallSnapshot
 from sidestream.call.requests import arrived, cancelled
+from sidestream.call.session_timers import due, refresh_answered, refresh_lost
 from sidestream.call.setup import CallSetup
 from sidestream.call.state import CallState
 from sidestream.call.teardown import conclude, end, goodbye_answered, patience_is_over
@@ -224,7 +226,9 @@ def _response(ctx: CallContext, event: ResponseArrived) -> None:
         _heard(ctx, event, pending)
 
 
-def _heard(ctx: CallContext, event: ResponseArrived, pending: Pending | None) -> None:  # noqa: C901 - one case for each request
+def _heard(  # noqa: C901, PLR0912 - one case for each request
+    ctx: CallContext, event: ResponseArrived, pending: Pending | None
+) -> None:
     response, source, number = event.response, event.source, event.request_id
     match pending:
         case Attempt():
@@ -239,6 +243,8 @@ def _heard(ctx: CallContext, event: ResponseArrived, pending: Pending | None) ->
         case Acknowledgement():
             if response.status >= 200:
                 del ctx.pending[number]
+        case Refresh():
+            refresh_answered(ctx, number, pending, response, source)
         case Goodbye():
             if response.status >= 200:
                 goodbye_answered(ctx, number, pending)
@@ -259,6 +265,8 @@ def _lost(ctx: CallContext, number: int, slug: Slug) -> None:
             crossing_lost(ctx, number, pending, RULES[slug].status)
         case Acknowledgement():
             del ctx.pending[number]
+        case Refresh():
+            refresh_lost(ctx, number)
         case Goodbye():
             goodbye_answered(ctx, number, pending)
         case None:
@@ -277,6 +285,10 @@ def _timer(ctx: CallContext, name: TimerName) -> None:
             rang_too_long(ctx)
         case TimerName.MAX_DURATION:
             end(ctx, Slug.MAX_DURATION)
+        case TimerName.SESSION_A:
+            due(ctx, ctx.caller)
+        case TimerName.SESSION_B:
+            due(ctx, ctx.callee)
         case TimerName.TEARDOWN:
             patience_is_over(ctx)
         case _:

@@ -10,6 +10,7 @@ from sidestream.call.exchange import abandon_exchange, close_exchange, open_exch
 from sidestream.call.identity import note_identity
 from sidestream.call.leg import Exchange, OwedAck, UnackedAnswer
 from sidestream.call.pending import Crossing
+from sidestream.call.session_timers import agreed, answer_headers, raise_interval
 from sidestream.call.state import CallState, LegPhase
 from sidestream.call.teardown import end, part, settle
 from sidestream.call.verdict import RULES, Slug, slug_of_status
@@ -78,6 +79,8 @@ def _accepted(ctx: CallContext, number: int, crossing: Crossing, response: Respo
     for leg, message in ((other, response), (sender, crossing.request)):
         if leg.dialog is not None:
             leg.dialog.update_target(message)
+    if other.timer is not None:
+        agreed(ctx, other, response)
     note_identity(ctx, other, response)
     if crossing.sent.method == "INVITE":
         _invite_accepted(ctx, number, crossing, response)
@@ -131,6 +134,10 @@ def _rejected(ctx: CallContext, _number: int, crossing: Crossing, response: Resp
     """300 to 699: the session goes on as it was (RFC 3261 14.1), unless the party lost its dialog."""
     _give_back(ctx, crossing)
     slug = slug_of_status(response.status)
+    if response.status == 422 and raise_interval(ctx.leg(crossing.side.other), response):
+        # Its interval is not the sender's concern, who may try again with the one that is known now.
+        _fail(ctx, crossing, 491)
+        return
     status = RULES[slug].status if slug in OURS_INSTEAD else response.status
     _fail(ctx, crossing, status, response)
 
@@ -175,14 +182,16 @@ def _hand_back(
     session: SessionDescription | None = None,
     body_of: Response | None = None,
 ) -> None:
+    sender, request = ctx.leg(crossing.side), crossing.request
     ctx.respond(
-        ctx.leg(crossing.side),
-        (crossing.key, crossing.request),
+        sender,
+        (crossing.key, request),
         response.status,
         phrase=response.reason,
         source=response.headers,
         session=session,
         body_of=body_of,
+        extra=answer_headers(ctx, sender, request) if request.method in SESSION_METHODS else (),
     )
 
 

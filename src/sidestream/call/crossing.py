@@ -10,7 +10,8 @@ came as     with an offer    crosses as
 INVITE      yes              INVITE
 INVITE      no               INVITE; the 2xx brings the offer, the ACK its answer
 UPDATE      yes              UPDATE, or INVITE to a party whose `Allow` does not list UPDATE
-UPDATE      no               UPDATE; answered 200 by us for a party that does not list it
+UPDATE      no               UPDATE; answered 200 by us for a party that does not list it, and where it
+                             only refreshes its own leg's session (RFC 4028)
 ==========  ===============  ==============================================================
 """
 
@@ -20,10 +21,12 @@ from sidestream.call.body import BodyError, session_of
 from sidestream.call.context import CallContext
 from sidestream.call.events import RequestArrived
 from sidestream.call.exchange import abandon_exchange, open_exchange
+from sidestream.call.features import Use
 from sidestream.call.identity import note_identity
 from sidestream.call.leg import Exchange, Leg
 from sidestream.call.messages import carry_body, warning_value
 from sidestream.call.pending import Crossing
+from sidestream.call.session_timers import answer_headers, ask, refusal
 from sidestream.call.side import Side
 from sidestream.call.state import LegPhase
 from sidestream.errors import RemoteError
@@ -40,14 +43,18 @@ second."""
 def renegotiate(ctx: CallContext, leg: Leg, event: RequestArrived) -> None:
     """Pass a re-INVITE or UPDATE on, or refuse it (RFC 3261 14.2, RFC 3311 5.2)."""
     request = event.request
+    too_small = refusal(leg, request)
+    if too_small:
+        ctx.respond(leg, (event.key, request), 422, extra=too_small)
+        return
     try:
         offer = session_of(request)
         if request.method == "UPDATE" and offer is None:
             _refresh(ctx, leg, event)
             return
-        refusal = conflict(ctx, leg, request.method)
-        if refusal is not None:
-            refuse(ctx, leg, event, refusal)
+        status = conflict(ctx, leg, request.method)
+        if status is not None:
+            refuse(ctx, leg, event, status)
             return
         exchange = open_exchange(ctx, leg.side, offer) if offer is not None else None
     except (BodyError, SdpError) as error:
@@ -66,14 +73,15 @@ def pass_on(ctx: CallContext, leg: Leg, event: RequestArrived) -> None:
 
 def _refresh(ctx: CallContext, leg: Leg, event: RequestArrived) -> None:
     """An UPDATE without an offer: an identity, a target or a sign of life (RFC 3311 5.1, RFC 4916)."""
-    note_identity(ctx, leg, event.request)
+    news = note_identity(ctx, leg, event.request)
     other = ctx.leg(leg.side.other)
-    if "UPDATE" in other.allow and _reachable(other):
+    refreshes = "Session-Expires" in event.request.headers and leg.setup.features.timer is not Use.OFF
+    if "UPDATE" in other.allow and _reachable(other) and (news or not refreshes):
         _cross(ctx, leg, event, "UPDATE", None)
         return
     if leg.dialog is not None:
         leg.dialog.update_target(event.request)
-    ctx.respond(leg, (event.key, event.request), 200)
+    ctx.respond(leg, (event.key, event.request), 200, extra=answer_headers(ctx, leg, event.request))
 
 
 def conflict(ctx: CallContext, leg: Leg, method: str) -> int | None:
@@ -144,6 +152,8 @@ def _made_for(
 ) -> Request:
     session = exchange.relayed if exchange is not None else None
     sent = ctx.create_request(other, method, source=request.headers, session=session)
-    if session is None and method not in {"INVITE", "UPDATE"}:
+    if method in {"INVITE", "UPDATE"}:
+        ask(other, sent)
+    elif session is None:
         carry_body(request, sent)
     return sent

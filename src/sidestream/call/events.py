@@ -30,6 +30,10 @@ class TimerName(StrEnum):
     """A peer has been tried for long enough."""
     MAX_DURATION = "max-duration"
     """The longest call allowed, counted from the answer."""
+    SESSION_A = "session-a"
+    """The session timer of the caller's leg."""
+    SESSION_B = "session-b"
+    """The session timer of the callee's leg."""
     TEARDOWN = "teardown"
     """Patience with peers that answer neither CANCEL nor BYE."""
 

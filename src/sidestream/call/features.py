@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from sidestream.sip import reliability
+from sidestream.sip import reliability, session_timer
 
 BASE_METHODS: Final = frozenset({"ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "OPTIONS", "UPDATE"})
 """Methods that every leg takes."""
@@ -27,6 +27,12 @@ class Features:
 
     prack: Use = Use.SUPPORTED
     """Reliable provisional responses (RFC 3262)."""
+    timer: Use = Use.SUPPORTED
+    """Session timers (RFC 4028)."""
+    session_expires: int = 1800
+    """Interval that the leg asks for, in seconds."""
+    min_se: int = session_timer.MIN_SE_S
+    """Shortest interval that the leg takes, in seconds."""
 
     @property
     def methods(self) -> frozenset[str]:
@@ -41,7 +47,8 @@ class Features:
     @property
     def options(self) -> tuple[str, ...]:
         """The option tags that the leg knows: what `Supported` lists, and what may be required of it."""
-        return (reliability.TAG,) if self.prack is not Use.OFF else ()
+        uses = ((reliability.TAG, self.prack), (session_timer.TAG, self.timer))
+        return tuple(tag for tag, use in uses if use is not Use.OFF)
 
     def unknown(self, required: Iterable[str]) -> tuple[str, ...]:
         """The option tags among those required that the leg does not know."""

@@ -8,8 +8,13 @@ from sidestream.call.participants import updated
 from sidestream.sip.message import Message, Request
 
 
-def note_identity(ctx: CallContext, leg: Leg, message: Message) -> None:
-    """Report an asserted identity that is new, and the headers of a re-INVITE or UPDATE that are others."""
+def note_identity(ctx: CallContext, leg: Leg, message: Message) -> bool:
+    """Report an asserted identity that is new, and the headers of a re-INVITE or UPDATE that are others.
+
+    Returns:
+        Whether there was anything new.
+    """
+    before = (leg.participant, leg.headers)
     participant = updated(leg.participant, message)
     if participant != leg.participant:
         leg.participant = participant
@@ -19,3 +24,4 @@ def note_identity(ctx: CallContext, leg: Leg, message: Message) -> None:
         if headers != leg.headers:
             leg.headers = headers
             ctx.report(HeadersChanged(ctx.at, leg.side, headers))
+    return before != (leg.participant, leg.headers)

@@ -16,6 +16,7 @@ from sidestream.sip.dialog import Dialog
 from sidestream.sip.events import ServerKey
 from sidestream.sip.hop import Hop, Source
 from sidestream.sip.message import Headers, Message, Request
+from sidestream.sip.session_timer import SessionTimer
 
 
 @dataclass(slots=True)
@@ -88,6 +89,16 @@ class Leg:
     """End-to-end headers of its last INVITE or UPDATE."""
     holding: bool = False
     """Whether the party holds the other one."""
+    timer: SessionTimer | None = None
+    """Its session timer; None when the session does not expire."""
+    refreshed_at: float = 0.0
+    """When its interval began."""
+    overdue: bool = False
+    """Whether a refresh of ours is out: what comes next is the end of the interval."""
+    least_interval: int = 0
+    """The `Min-SE` of its party's last 422, in seconds."""
+    refuses_update: bool = False
+    """Whether its party turned an UPDATE down that only refreshed."""
     unacked: UnackedAnswer | None = None
     owes: OwedAck | None = None
     """The ACK that we owe to this leg's party."""
@@ -119,6 +130,7 @@ class Leg:
         self.dialog, self.session, self.ordered = None, OfferAnswer(), None
         self.protection = self.protection.anew()
         self.heard_from, self.allow = None, frozenset()
+        self.timer, self.least_interval = None, 0
         self.origin = replace(self.origin, session_id=self.origin.session_id + 1)
 
     def hear(self, message: Message, source: Source) -> None:

@@ -131,4 +131,16 @@ class Goodbye:
     """What it was challenged for so far."""
 
 
-Pending = Attempt | Crossing | Goodbye | Acknowledgement
+@dataclass(slots=True)
+class Refresh:
+    """A request of ours that refreshes a session (RFC 4028)."""
+
+    side: Side
+    request: Request
+    place: str
+    """What nonces of where it goes are kept by."""
+    trail: Trail = ()
+    """What it was challenged for so far."""
+
+
+Pending = Attempt | Crossing | Goodbye | Acknowledgement | Refresh

@@ -14,7 +14,7 @@ from sidestream.call.exchange import bridge
 from sidestream.call.facts import CallEnded, CallEnding, HeaderList
 from sidestream.call.giving_up import cancel_attempt
 from sidestream.call.leg import Farewell, Leg
-from sidestream.call.pending import Acknowledgement, Goodbye
+from sidestream.call.pending import Acknowledgement, Goodbye, Refresh
 from sidestream.call.side import Side
 from sidestream.call.state import CallState, LegPhase
 from sidestream.call.verdict import RULES, EndedBy, Slug, verdict
@@ -56,6 +56,8 @@ def end(
     bridge(ctx, on=False)
     ctx.clear_timer(TimerName.RING)
     ctx.clear_timer(TimerName.MAX_DURATION)
+    ctx.clear_timer(TimerName.SESSION_A)
+    ctx.clear_timer(TimerName.SESSION_B)
     ctx.set_timer(TimerName.TEARDOWN, ctx.setup.limits.teardown_timeout)
     _terminate_requests(ctx)
     farewell = Farewell(given, phrase, headers, rule.reason, extra)
@@ -136,7 +138,8 @@ def _terminate_requests(ctx: CallContext) -> None:
         if crossing.sent.method != "INVITE":
             del ctx.pending[number]
     for number, each in list(ctx.pending.items()):
-        if isinstance(each, Acknowledgement):
+        refresh = isinstance(each, Refresh) and each.request.method != "INVITE"
+        if refresh or isinstance(each, Acknowledgement):
             del ctx.pending[number]
 
 

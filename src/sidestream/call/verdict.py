@@ -55,6 +55,7 @@ class Slug(StrEnum):
     PROGRESS_NOT_ACKNOWLEDGED = "progress-not-acknowledged"
     ANSWER_MISSING = "answer-missing"
     SESSION_LOST = "session-lost"
+    SESSION_EXPIRED = "session-expired"
     CANCELLED_BY_CALLER = "cancelled-by-caller"
     NO_ANSWER = "no-answer"
     BUSY = "busy"
@@ -79,11 +80,13 @@ class Slug(StrEnum):
     NO_PEER = "no-peer"
     CALL_LIMIT = "call-limit"
     RATE_LIMIT = "rate-limit"
+    OVERLOAD = "overload"
     DRAINING = "draining"
     NO_MEDIA_PORTS = "no-media-ports"
     RECORDING_REQUIRED = "recording-required"
     EXTENSION_UNSUPPORTED = "extension-unsupported"
     EXTENSION_REQUIRED = "extension-required"
+    INTERVAL_TOO_SMALL = "interval-too-small"
     BODY_UNSUPPORTED = "body-unsupported"
     OFFER_UNREADABLE = "offer-unreadable"
     OFFER_NOT_ACCEPTABLE = "offer-not-acceptable"
@@ -157,6 +160,12 @@ RULES: dict[Slug, SlugRule] = {
     Slug.SESSION_LOST: SlugRule(
         _INTERRUPTED, 481, "A party no longer knew the call.", 'SIP;cause=481;text="Dialog lost"'
     ),
+    Slug.SESSION_EXPIRED: SlugRule(
+        _INTERRUPTED,
+        408,
+        "A party did not refresh the session in time, or would not have it refreshed.",
+        'SIP;cause=408;text="Session expired"',
+    ),
     Slug.CANCELLED_BY_CALLER: SlugRule(ResultClass.CANCELLED, 487, "The caller gave up before an answer."),
     Slug.NO_ANSWER: SlugRule(
         _UNANSWERED, 480, "The callee did not answer.", 'Q.850;cause=19;text="No answer"'
@@ -206,6 +215,7 @@ RULES: dict[Slug, SlugRule] = {
     Slug.NO_PEER: SlugRule(_REFUSED, 503, "The route leads to a trunk without a peer."),
     Slug.CALL_LIMIT: SlugRule(_REFUSED, 503, "The limit of concurrent calls is reached."),
     Slug.RATE_LIMIT: SlugRule(_REFUSED, 503, "The limit of new calls per second is reached."),
+    Slug.OVERLOAD: SlugRule(_REFUSED, 503, "The gateway has too much to do."),
     Slug.DRAINING: SlugRule(_REFUSED, 503, "The gateway takes no new calls while it drains."),
     Slug.NO_MEDIA_PORTS: SlugRule(_REFUSED, 503, "No media port is free."),
     Slug.RECORDING_REQUIRED: SlugRule(
@@ -219,6 +229,9 @@ RULES: dict[Slug, SlugRule] = {
     ),
     Slug.EXTENSION_REQUIRED: SlugRule(
         _REFUSED, 421, "The trunk requires an extension that the caller does not know."
+    ),
+    Slug.INTERVAL_TOO_SMALL: SlugRule(
+        _REFUSED, 422, "The INVITE asks for a shorter session interval than the trunk takes."
     ),
     Slug.BODY_UNSUPPORTED: SlugRule(_REFUSED, 415, "The INVITE carries a body that is not understood."),
     Slug.OFFER_UNREADABLE: SlugRule(_REFUSED, 400, "The session description of the INVITE is malformed."),
@@ -267,6 +280,7 @@ _BY_STATUS: dict[int, Slug] = {
     415: Slug.MEDIA_NOT_ACCEPTED,
     420: Slug.EXTENSION_REFUSED,
     421: Slug.EXTENSION_REFUSED,
+    422: Slug.EXTENSION_REFUSED,
     480: Slug.NO_ANSWER,
     484: Slug.NUMBER_NOT_FOUND,
     485: Slug.NUMBER_NOT_FOUND,

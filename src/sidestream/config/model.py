@@ -37,7 +37,7 @@ from sidestream.config.kinds import (
 )
 from sidestream.config.observing import Trace
 from sidestream.config.shapes import Key, ListOf, MapOf
-from sidestream.config.signalling import Dns
+from sidestream.config.signalling import Dns, Protection
 from sidestream.config.templates import Template
 from sidestream.config.values import (
     Address,
@@ -66,6 +66,7 @@ from sidestream.config.values import (
 )
 
 _DNS: Final = Dns()
+_PROTECTION: Final = Protection()
 _TRACE: Final = Trace()
 _MEDIA_PORTS: Final = PortRange(20000, 29999)
 _NAME: Final = Text("a name of 1 to 64 characters of A-Z a-z 0-9 . _ -", r"[A-Za-z0-9._-]{1,64}")
@@ -140,6 +141,8 @@ class Node:
     """Certificates for SIP over TLS. Not available in this version."""
     limits: Limits = Limits()
     """What the gateway takes at most."""
+    protection: Protection = _PROTECTION
+    """How the gateway guards itself."""
     dns: Dns = _DNS
     """How the names of SIP peers are looked up."""
     response_timeout: Annotated[Seconds, Duration("500ms", "32s")] = 5
@@ -223,6 +226,9 @@ class Trunk:
     peers: Annotated[tuple[Peer, ...], ListOf(None, 0, 256)] = ()
     """Where its calls are sent: by priority, then by weight. The next one is tried on 503, on no answer in
     time and when it can't be reached. Without a peer the trunk only takes calls."""
+    outbound_proxy: Annotated[PeerUri | None, SipPeer()] = None
+    """Proxy that every call of this trunk goes through on its way to a peer, as a preloaded Route (RFC 3261,
+    section 8.1.2). Where it also sends calls, its addresses belong into `match`."""
     match: Annotated[tuple[Network, ...], ListOf(IpNetwork(), 0, 1024)] = ()
     """Source addresses whose calls are this trunk's. Those of its peers always are; the longest match
     wins."""
@@ -245,8 +251,18 @@ class Trunk:
     prack: Annotated[Extension, Choice(Extension)] = Extension.SUPPORTED
     """Reliable provisional responses (100rel, RFC 3262): `off` never uses them, `supported` wherever the far
     side knows them, `required` refuses callers that don't know them (421) and requires them of its peers."""
+    session_timer: Annotated[Extension, Choice(Extension)] = Extension.SUPPORTED
+    """Session timers (RFC 4028), by which a call that one side lost is noticed: `off`, with far sides that
+    know them (`supported`), or with no others (`required`)."""
+    session_expires: Annotated[Seconds, Duration("90s", "24h")] = 1800
+    """Interval within which a session is refreshed, in whole seconds."""
+    min_se: Annotated[Seconds, Duration("90s", "24h")] = 90
+    """Shortest interval that the far side may ask for; a shorter one is answered 422."""
     max_calls: Annotated[int | None, Whole(1, 100_000, "unlimited")] = None
     """Calls at once on this trunk; `unlimited`: as many as the gateway takes."""
+    message_rate: Annotated[int | None, Whole(1, 1_000_000, "unlimited")] = None
+    """SIP messages a second from all its addresses together; the rest is dropped unread. A call takes some
+    ten."""
 
     @property
     def neighbours(self) -> tuple[PeerUri, ...]:

@@ -116,3 +116,13 @@ def addresses_are_of_one_family(node: Node) -> Iterator[Finding]:
     if told is not None and told.version != node.media.address.version:
         message = f"{told} is IPv{told.version}, and media.address is IPv{node.media.address.version}"
         yield Finding(("advertise",), message, "Write both in the same version of IP")
+
+
+def listeners_share_the_media_family(node: Node) -> Iterator[Finding]:
+    """Advice: a listener of another version of IP than the media has peers that no media can be sent to."""
+    version = node.media.address.version
+    for index, listener in enumerate(node.sip):
+        if listener.host.version != version:
+            message = f"{listener} is IPv{listener.host.version}, and media.address is IPv{version}"
+            remedy = f"Have peers of IPv{listener.host.version} served by a gateway of their own"
+            yield Finding(("sip", index), message, remedy)

@@ -75,6 +75,7 @@ RULES: Final = (
     Rule(Registration, ("aor",), service_rules.registrations_have_a_user),
     Rule(Trunk, ("register", "peers"), service_rules.registrations_lead_somewhere),
     Rule(Trunk, ("codecs",), service_rules.codecs_are_known),
+    Rule(Trunk, ("session_expires", "min_se"), service_rules.intervals_fit),
     Rule(VoiceService, ("kind", "integrations"), service_rules.recordings_fit_the_kind),
     Rule(VoiceService, ("trunk", "integrations"), service_rules.streams_have_a_trunk),
     Rule(EndpointAuth, ("hmac", "oauth2", "client_certificate"), integration_rules.auth_is_available),
@@ -98,6 +99,7 @@ RULES: Final = (
     Rule(Configuration, ("accounts",), service_rules.sources_are_unambiguous),
     Rule(Configuration, ("node", "accounts"), service_rules.users_are_unambiguous),
     Rule(Configuration, ("node", "accounts"), service_rules.registrars_can_reach_us),
+    Rule(Configuration, ("node", "accounts"), service_rules.strangers_who_may_call_are_heard),
     Rule(Configuration, ("node", "accounts"), integration_rules.endpoints_are_allowed),
     Rule(Configuration, ("node", "accounts"), integration_rules.recorders_can_reach_us),
 )
@@ -105,6 +107,7 @@ RULES: Final = (
 
 ADVICE: Final = (
     Rule(Node, ("media", "limits"), node_rules.media_ports_carry_the_limit),
+    Rule(Node, ("sip", "media"), node_rules.listeners_share_the_media_family),
     Rule(Configuration, ("node", "accounts"), integration_rules.media_ports_carry_recordings),
     Rule(Account, ("routes",), service_rules.later_routes_are_reached),
     Rule(Account, ("voice_services",), service_rules.recordings_carry_keys_safely),

@@ -19,6 +19,7 @@ from sidestream.config.model import (
 )
 from sidestream.config.node_rules import LATER
 from sidestream.config.problems import Finding, KeyPath
+from sidestream.config.signalling import UnknownSources
 from sidestream.config.values import (
     DigestAlgorithm,
     PeerUri,
@@ -303,6 +304,16 @@ def codecs_are_known(trunk: Trunk) -> Iterator[Finding]:
         yield Finding(("codecs",), "no codec in the list can carry a voice", "Add PCMU or PCMA")
 
 
+def intervals_fit(trunk: Trunk) -> Iterator[Finding]:
+    """A trunk's `session_expires` is not shorter than its `min_se`; both are whole seconds."""
+    if trunk.session_expires < trunk.min_se:
+        message = "the session interval is shorter than min_se, the shortest that this trunk takes"
+        yield Finding(("session_expires",), message, "Lengthen session_expires, or shorten min_se")
+    for key in ("session_expires", "min_se"):
+        if getattr(trunk, key) % 1:
+            yield Finding((key,), "a session interval is told in whole seconds", "Round it, such as 90s")
+
+
 def recordings_fit_the_kind(service: VoiceService) -> Iterator[Finding]:
     """SIPREC is refused on carriers and voice gateways."""
     if service.kind not in {VoiceServiceKind.CARRIER, VoiceServiceKind.VOICE_GATEWAY}:
@@ -322,3 +333,15 @@ def streams_have_a_trunk(service: VoiceService) -> Iterator[Finding]:
         if integration.TYPE == "media_stream":
             message = f"the voice service {service.name!r} has no SIP trunk, so there is no call to stream"
             yield Finding(("integrations", index, "type"), message, "Add trunk: to the service")
+
+
+def strangers_who_may_call_are_heard(configuration: Configuration) -> Iterator[Finding]:
+    """Where strangers are dropped, no trunk takes calls from any source."""
+    if configuration.node.protection.unknown_sources is not UnknownSources.DROP:
+        return
+    for a, account in enumerate(configuration.accounts):
+        for s, service in enumerate(account.voice_services):
+            if service.trunk is not None and service.trunk.auth is not None and service.trunk.auth.any_source:
+                path: KeyPath = ("accounts", a, "voice_services", s, "trunk", "auth", "any_source")
+                message = "calls from any source are dropped by node.protection.unknown_sources: drop"
+                yield Finding(path, message, "Write unknown_sources: refuse, or any_source: false")

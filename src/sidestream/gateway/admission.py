@@ -4,8 +4,10 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from ipaddress import ip_network
 from typing import Final
 
+from sidestream.call.overload import Overload, marks_for
 from sidestream.call.participants import called_number
 from sidestream.call.peer_health import PeerBook
 from sidestream.call.routing import (
@@ -21,14 +23,16 @@ from sidestream.call.routing import (
 )
 from sidestream.call.setup import PeerHop
 from sidestream.call.verdict import RULES, Slug
-from sidestream.config.model import Account, Configuration, VoiceService
+from sidestream.config.model import Account, Configuration, Trunk, VoiceService
 from sidestream.config.values import PeerUri
 from sidestream.gateway.doorkeeper import Asked, Doorkeeper, HeaderLines, Rejected, TrunkKey, passwords_of
 from sidestream.gateway.ids import new_token
 from sidestream.gateway.names import numeric
 from sidestream.sip.digest_client import DigestClient
+from sidestream.sip.guard import SourceTable
 from sidestream.sip.hop import Source
 from sidestream.sip.message import Request
+from sidestream.sip.uri import loose
 
 RETRY_AFTER_S: Final[Mapping[Slug, int]] = {
     Slug.CALL_LIMIT: 5,
@@ -67,11 +71,13 @@ class Refused:
     detail: str = ""
     headers: HeaderLines = ()
     """What its answer carries besides."""
+    wait: int | None = None
+    """Seconds for `Retry-After` where they are not those of the slug."""
 
     @property
     def retry_after(self) -> int | None:
         """Seconds for `Retry-After`."""
-        return RETRY_AFTER_S.get(self.slug)
+        return RETRY_AFTER_S.get(self.slug) if self.wait is None else self.wait
 
 
 class TokenBucket:
@@ -111,6 +117,8 @@ class Admission:
         health: PeerBook | None = None,
     ) -> None:
         self._health = health or PeerBook({})
+        marks = marks_for(configuration.node.protection.overload_lag)
+        self.overload = Overload(marks, randomness or random.Random())  # noqa: S311 - keeps no secret
         self._limits = configuration.node.limits
         self._bucket = TokenBucket(self._limits.calls_per_second, now)
         self._randomness = randomness or random.Random()  # noqa: S311 - spreads calls, keeps no secret
@@ -125,7 +133,8 @@ class Admission:
         }
         self._peers = {
             (account.name, service.name): tuple(
-                PeerHop(str(peer.uri), (), peer.priority, peer.weight) for peer in service.trunk.peers
+                PeerHop(str(peer.uri), (), peer.priority, peer.weight, _through(service.trunk))
+                for peer in service.trunk.peers
             )
             for account, service in configuration.services()
             if service.trunk is not None
@@ -139,6 +148,7 @@ class Admission:
         self.door = Doorkeeper(configuration)
         """Asks callers for credentials."""
         self._matched: dict[tuple[str, int], TrunkSources | None] = {}
+        self._table = self._make_table()
         self._by_trunk: Counter[TrunkKey] = Counter()
         self.calls = 0
         """Admitted and not yet released."""
@@ -159,6 +169,11 @@ class Admission:
         if sources != self._sources[key]:
             self._sources[key] = sources
             self._matched.clear()
+            self._table = self._make_table()
+
+    def trunk_at(self, host: str) -> TrunkKey | None:
+        """A trunk that an IP address belongs to, whatever the port; None when it is nobody's."""
+        return self._table.find(host)
 
     def trunk_of(self, source: Source) -> TrunkSources | None:
         """The trunk that a source address belongs to."""
@@ -199,7 +214,8 @@ class Admission:
             return _suspended(trunk)
         slug = self._overload(trunk)
         if slug is not None:
-            return Refused(slug, account.name, trunk.trunk)
+            wait = self.overload.retry_after() if slug is Slug.OVERLOAD else None
+            return Refused(slug, account.name, trunk.trunk, wait=wait)
         called = called_number(invite)
         route = first_route(self._routes[account.name], trunk.trunk, called)
         if route is None:
@@ -241,9 +257,19 @@ class Admission:
             callee_auth=self.clients.get(key),
         )
 
+    def _make_table(self) -> SourceTable:
+        entries = [
+            (network, key)
+            for key, sources in self._sources.items()
+            for network in (*sources.networks, *(ip_network(peer.host) for peer in sources.peers))
+        ]
+        return SourceTable(entries)
+
     def _overload(self, trunk: TrunkSources) -> Slug | None:
         if self.draining:
             return Slug.DRAINING
+        if self.overload.sheds():
+            return Slug.OVERLOAD
         service = self._accounts[trunk.account].service(trunk.trunk)
         if self.calls >= self._limits.max_calls or (service and self._is_full(trunk.account, service)):
             return Slug.CALL_LIMIT
@@ -265,6 +291,11 @@ def _suspended(trunk: TrunkSources) -> Refused:
 
 def _routes_of(account: Account) -> tuple[Route, ...]:
     return tuple(Route(route.source, route.target, route.match) for route in account.routes)
+
+
+def _through(trunk: Trunk) -> tuple[str, ...]:
+    """The preloaded route of a trunk with an outbound proxy (RFC 3261 section 8.1.2)."""
+    return () if trunk.outbound_proxy is None else (f"<{loose(str(trunk.outbound_proxy))}>",)
 
 
 def _with_peers(

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from secrets import token_bytes
@@ -102,6 +102,10 @@ class _Entry:
     servers: deque[ServerKey] = field(default_factory=deque)
 
 
+def _nobody(_host: str) -> None:
+    """Take note of no address."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallsParts:
     """What the table works with."""
@@ -116,6 +120,8 @@ class CallsParts:
     traces: Traces
     clock: Clock
     log: Logger
+    acquaint: Callable[[str], None] = _nobody
+    """Told the address of a request that belongs to a call: it is no stranger."""
 
 
 class Calls:
@@ -303,6 +309,7 @@ class Calls:
             if runner is None:
                 self._answer(arrived, 481)
             else:
+                self._parts.acquaint(source.host)
                 self._add_server(runner, event.key)
                 runner.apply(arrived)
         elif request.method == "INVITE":
@@ -360,6 +367,7 @@ class Calls:
 
     def _begin(self, arrived: RequestArrived, admitted: Admitted, media: CallMedia) -> None:
         parts = self._parts
+        parts.acquaint(arrived.source.host)
         clock = CallClock(time.monotonic(), parts.clock.wall())
         setup = self._setup(admitted, media, clock)
         parts.traces.claim(setup.call_id, arrived.request.call_id, "caller", admitted.caller.name)
@@ -464,4 +472,9 @@ class Calls:
 
 
 def _features(trunk: Trunk) -> Features:
-    return Features(prack=Use(trunk.prack.value))
+    return Features(
+        prack=Use(trunk.prack.value),
+        timer=Use(trunk.session_timer.value),
+        session_expires=round(trunk.session_expires),
+        min_se=round(trunk.min_se),
+    )

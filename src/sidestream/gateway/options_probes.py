@@ -18,6 +18,7 @@ from sidestream.sip.events import (
     ResponseReceived,
 )
 from sidestream.sip.message import Headers, Request
+from sidestream.sip.uri import loose
 
 PROBE_WAIT_S: Final = 5.0
 """How long an answer may take; Timer F (32 s) would outlast the next probe."""
@@ -47,12 +48,14 @@ class Asker:
         contact: Contact value.
         user_agent: User-Agent; empty for none.
         token: makes tags and Call-IDs.
+        proxy: URI of the proxy to go through; empty for none.
     """
 
     from_uri: str
     contact: str
     user_agent: str
     token: Callable[[], str]
+    proxy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +77,10 @@ class OptionsProbes:
 
     async def ask(self, uri: str, asker: Asker, told: Callable[[ProbeResult], None]) -> None:
         """Send one OPTIONS to a URI; `told` hears what becomes of it, soon or within `PROBE_WAIT_S`."""
-        hops = self._sip.resolve_now(uri)
+        first = asker.proxy or uri
+        hops = self._sip.resolve_now(first)
         if hops is None:
-            hops = await self._sip.resolve(uri)
+            hops = await self._sip.resolve(first)
         if not hops:
             told(ProbeResult(None, "its name leads nowhere"))
             return
@@ -121,6 +125,8 @@ def _options(uri: str, asker: Asker) -> Request:
             ("Accept", "application/sdp"),
         ]
     )
+    if asker.proxy:
+        headers.add("Route", f"<{loose(asker.proxy)}>")
     if asker.user_agent:
         headers.add("User-Agent", asker.user_agent)
     return Request("OPTIONS", uri, headers)

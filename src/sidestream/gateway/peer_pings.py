@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -63,11 +63,15 @@ class PeerPings:
         self._now = clock.monotonic
         self._log = log
         self._places: dict[str, list[tuple[str, str]]] = {}
+        self._proxies: dict[str, str] = {}
         intervals: dict[str, float] = {}
         for account, service in configuration.services():
             for peer in service.trunk.peers if service.trunk else ():
                 uri, interval = str(peer.uri), service.trunk.options_ping if service.trunk else None
                 self._places.setdefault(uri, []).append((account.name, service.name))
+                proxy = service.trunk.outbound_proxy if service.trunk else None
+                if proxy is not None:
+                    self._proxies[uri] = str(proxy)
                 if interval is not None:
                     intervals[uri] = min(interval, intervals.get(uri, interval))
         start = self._now()
@@ -100,7 +104,9 @@ class PeerPings:
                 continue
             watch.due = self._now() + watch.interval
             try:
-                await self._probes.ask(watch.uri, self._asker(watch.uri), partial(self._pinged, watch.uri))
+                proxy = self._proxies.get(watch.uri, "")
+                asker = replace(self._asker(proxy or watch.uri), proxy=proxy)
+                await self._probes.ask(watch.uri, asker, partial(self._pinged, watch.uri))
             except Exception:  # noqa: BLE001 - one peer must not keep the others from being pinged
                 self._log.exception("a peer could not be pinged", peer=watch.uri)
 

@@ -29,6 +29,7 @@ from sidestream.config.uris import parse_peer
 from sidestream.config.values import milliseconds
 from sidestream.errors import Fault, SidestreamError
 from sidestream.gateway import media as media_module
+from sidestream.gateway import protection
 from sidestream.gateway.admin_token import admin_token
 from sidestream.gateway.admission import Admission
 from sidestream.gateway.api import Api
@@ -48,6 +49,7 @@ from sidestream.gateway.names import Names
 from sidestream.gateway.ops import OpsApplication, OpsServer
 from sidestream.gateway.options_probes import Asker, ProbeEvent
 from sidestream.gateway.peer_pings import PeerPings
+from sidestream.gateway.protection import Pulse, make_guard, stream_limits
 from sidestream.gateway.recording_plan import choose_recordings
 from sidestream.gateway.recordings import BODIES, OPTION_TAGS, Recordings, RecordingsParts
 from sidestream.gateway.registrations import Registrations, RegistrationTools
@@ -68,7 +70,6 @@ TRACE_DIRECTORY: Final = "trace"
 """There too."""
 
 USER_AGENT: Final = f"Sidestream/{__version__}"
-LAG_INTERVAL_S: Final = 0.5
 PEER_LOOKUP_S: Final = 60.0
 """How often the names of peers are looked up, by which their calls are known."""
 FIRST_LOOKUP_S: Final = 3.0
@@ -144,6 +145,7 @@ class Gateway:
         self.log = logger(node=node.name)
         self._pings = PeerPings(configuration, chance=random.random, clock=SYSTEM_CLOCK, log=self.log)
         self._admission = Admission(configuration, time.monotonic(), health=self._pings.book)
+        self._guard = make_guard(configuration, self._admission.trunk_at)
         self._names = Names()
         self._journal = Journal(node.database.parent / JOURNAL_DIRECTORY)
         trace = node.trace
@@ -185,6 +187,8 @@ class Gateway:
             bodies=BODIES,
             profile=TimerProfile(patience=node.response_timeout),
             dns=_dns_options(node.dns),
+            guard=self._guard,
+            streams=stream_limits(node),
             advertise=str(node.advertise) if node.advertise else None,
             tap=self._traces.tap if self._traces.listens else None,
         )
@@ -199,7 +203,7 @@ class Gateway:
             self._ops = OpsServer(node.api, self._make_application(self._calls))
             lines.append(f"api {await self._ops.start()}")
         self._metrics.read_from(self._read_metrics)
-        self._tasks.spawn(self._measure_lag(), "loop lag")
+        self._tasks.spawn(Pulse(self._admission.overload, self._metrics, self.log).run(), "pulse")
         self._tasks.spawn(recordings.probes.run(), "recorder probes")
         self._pings.attach(stack, partial(_asker, stack.contacts))
         self._tasks.spawn(self._pings.run(), "peer pings")
@@ -342,6 +346,7 @@ class Gateway:
             traces=self._traces,
             clock=SYSTEM_CLOCK,
             log=self.log,
+            acquaint=lambda host: self._guard.acquaint(host, time.monotonic()),
         )
         return Calls(parts)
 
@@ -389,12 +394,6 @@ class Gateway:
             if complete[key]:
                 self._admission.learn_peers(key, tuple(addresses))
 
-    async def _measure_lag(self) -> None:
-        while True:
-            due = time.monotonic() + LAG_INTERVAL_S
-            await asyncio.sleep(LAG_INTERVAL_S)
-            self._metrics.observe(metrics.LOOP_LAG_SECONDS, max(0.0, time.monotonic() - due))
-
     def _read_metrics(self) -> dict[Metric, Reading]:
         counts = self._journal.counts
         readings: dict[Metric, Reading] = {
@@ -419,6 +418,7 @@ class Gateway:
                 ("deleted",): self._store.counts.deleted,
             },
         }
+        readings |= protection.read_metrics(self._guard, self._admission.overload)
         if self._calls is not None:
             readings |= self._calls.read_metrics()
         if self._recordings is not None:

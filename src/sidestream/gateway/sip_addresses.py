@@ -78,7 +78,7 @@ class OwnAddresses:
         return next(exact, None) or next(wildcard, None) or fitting[0]
 
     def _told(self, listener: ListenAddress | None, peer: str) -> str:
-        if self._advertise is not None:
+        if self._advertise is not None and family_of(self._advertise) in {None, family_of(peer)}:
             return self._advertise
         if listener is not None and not is_wildcard(listener.host):
             return listener.host

@@ -14,6 +14,7 @@ from sidestream.gateway.dns_cache import CacheLimits, DnsCounts
 from sidestream.gateway.dns_client import DnsServer
 from sidestream.gateway.hosts_file import HOSTS
 from sidestream.sip.admission import BODIES
+from sidestream.sip.guard import Guard
 from sidestream.sip.hop import Source, Transport
 from sidestream.sip.parser import MAX_MESSAGE
 from sidestream.sip.runner import LayerCounts
@@ -107,6 +108,7 @@ class StackOptions:
         udp_buffer_bytes: wanted size of each socket buffer; the system may give less.
         streams: bounds of TCP and TLS.
         dns: whom names are asked of.
+        guard: says which messages are looked at; None: all.
         clock: where the time comes from.
         tls_server: for `tls` listeners, which cannot be opened without.
         tls_client: for outgoing `tls` connections, which fail without.
@@ -122,6 +124,7 @@ class StackOptions:
     udp_buffer_bytes: int = 4 * 1024 * 1024
     streams: StreamLimits = field(default_factory=StreamLimits)
     dns: DnsOptions = field(default_factory=DnsOptions)
+    guard: Guard | None = None
     clock: Clock = SYSTEM_CLOCK
     tls_server: ssl.SSLContext | None = None
     tls_client: ssl.SSLContext | None = None

@@ -12,6 +12,7 @@ from sidestream.gateway.clock import Clock
 from sidestream.gateway.sip_options import StackCounts, Tap
 from sidestream.sip.events import SipEvent
 from sidestream.sip.framing import FramingError
+from sidestream.sip.guard import Guard
 from sidestream.sip.hop import Hop, Outgoing, Source
 from sidestream.sip.transactions import TransactionLayer
 
@@ -53,6 +54,7 @@ class Pump:
         on_event: hears every event; what it raises is logged and counted.
         clock: gives `now`.
         counts: where to count.
+        guard: says which messages are looked at; None: all.
         tap: is told every message: whether it was sent, its bytes, and the peer. What it raises is logged.
     """
 
@@ -64,9 +66,11 @@ class Pump:
         *,
         clock: Clock,
         counts: StackCounts,
+        guard: Guard | None = None,
         tap: Tap | None = None,
     ) -> None:
         self.layer = layer
+        self._guard = guard
         self.now = clock.monotonic
         self._transmit = transmit
         self._on_event = on_event
@@ -84,6 +88,11 @@ class Pump:
     def received(self, data: bytes, source: Source) -> None:
         """See `Upstream.received`."""
         self._counts.received[source.transport] += 1
+        guard = self._guard
+        if guard is not None:
+            datagram = source.transport == "udp"
+            if not guard.admits(data, source.host, self.now(), datagram=datagram):
+                return
         if self._tap is not None:
             self._tell_tap(self._tap, data, source, sent=False)
         try:

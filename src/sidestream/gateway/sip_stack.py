@@ -70,6 +70,7 @@ class SipStack:
             {flow: address for flow, address, _ in numbered if address.transport == "udp"},
         )
         self.contacts: Mapping[str, str] = own.contacts()
+        self._guard = options.guard
         layer = self._layer = TransactionLayer(
             profile=options.profile,
             local=own,
@@ -81,7 +82,13 @@ class SipStack:
         )
         self.counts.layer = layer.counts
         self._pump = Pump(
-            layer, self._transmit, on_event, clock=options.clock, counts=self.counts, tap=options.tap
+            layer,
+            self._transmit,
+            on_event,
+            clock=options.clock,
+            counts=self.counts,
+            guard=options.guard,
+            tap=options.tap,
         )
         self._connections = Connections(
             self._pump,
@@ -258,9 +265,12 @@ class SipStack:
         return lambda: self._connections.accept(address.transport)
 
     def _transmit(self, outgoing: Outgoing) -> None:
-        hop = outgoing.hop
+        hop, data = outgoing.hop, outgoing.data
+        is_request = not data.startswith(_RESPONSE)
+        if self._guard is not None and is_request:
+            self._guard.acquaint(hop.host, self._pump.now())
         if hop.transport != "udp":
-            self._connections.send(outgoing.data, hop)
+            self._connections.send(data, hop)
             return
         listener = None if hop.flow is None else self._udp.get(hop.flow)
         if listener is None:
@@ -269,8 +279,13 @@ class SipStack:
         if listener is None:
             self._pump.transport_failed(Hop("udp", hop.host, hop.port))
             return
-        listener.send(outgoing.data, hop.host, hop.port)
-        if len(outgoing.data) > LARGEST_DATAGRAM and not outgoing.data.startswith(_RESPONSE):
+        if self._guard is not None and not is_request:
+            allowed = self._guard.answer(data, hop.host, self._pump.now())
+            if allowed is None:
+                return
+            data = allowed
+        listener.send(data, hop.host, hop.port)
+        if is_request and len(data) > LARGEST_DATAGRAM:
             self._tcp.wanted(hop.host, hop.port)
 
     async def _try_tcp(self, host: str, port: int) -> None:

@@ -261,6 +261,19 @@ SIP_UNREACHABLE: Final = _live_counter(
     "sidestream_sip_unreachable_total", "Times that a SIP peer could not be reached."
 )
 SIP_DROPPED: Final = _live_counter("sidestream_sip_dropped_total", "SIP messages dropped at a bound.")
+SIP_TURNED_AWAY: Final = _live_counter(
+    "sidestream_sip_turned_away_total",
+    "SIP messages dropped unread, by reason: `scanner`, `not-sip`, `oversize`, `unknown-source` and"
+    " `stranger-rate` of strangers, `source-rate` and `trunk-rate` of known addresses; and answers of ours"
+    " that would have been larger than a stranger's question (`amplification`).",
+    "reason",
+)
+OVERLOAD_LOSS: Final = _gauge(
+    "sidestream_overload_loss_ratio", "Part of new calls that is turned away because there is too much to do."
+)
+LOOP_BUSY: Final = _gauge(
+    "sidestream_loop_busy_ratio", "Part of its processor that the signalling loop used lately."
+)
 SIP_HANDLER_FAILURES: Final = _live_counter(
     "sidestream_sip_handler_failures_total", "SIP events whose handling raised an error of ours."
 )

@@ -273,3 +273,9 @@ def _number_of(user: str) -> str | None:
     plain = unquote_to_bytes(user.partition(";")[0]).decode("utf-8", "replace")
     digits = plain.translate(_VISUAL_SEPARATORS)
     return digits if _NUMBER.match(digits) is not None else None
+
+
+def loose(uri: str) -> str:
+    """A proxy's URI as it stands in a Route: with `lr` (RFC 3261 §16.12, §19.1.1)."""
+    parsed = SipUri.parse(uri)
+    return uri if parsed.loose_router else str(replace(parsed, params={**parsed.params, "lr": None}))

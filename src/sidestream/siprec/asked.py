@@ -8,6 +8,7 @@ from sidestream.errors import RemoteError
 from sidestream.sdp.model import SessionDescription
 from sidestream.sip.errors import ParseError
 from sidestream.sip.message import Request, Response
+from sidestream.sip.session_timer import MIN_SE_S, of_request, too_small
 from sidestream.siprec.body import ReadBody, read_body
 from sidestream.siprec.changing import advance, schedule_refresh, take_reading
 from sidestream.siprec.commands import ConfirmAnswer, Noted, Respond, SnapshotRequested
@@ -18,7 +19,6 @@ from sidestream.siprec.leaving import finish, lose
 from sidestream.siprec.metadata import SnapshotRequest
 from sidestream.siprec.offer import Note, read_answer
 from sidestream.siprec.requests import ACCEPT, ALLOW, answer, dialog_of, put_timer
-from sidestream.siprec.session_timer import MIN_SE_S, of_request, too_small
 from sidestream.siprec.verdicts import Cause, SessionSlug, SessionVerdict
 from sidestream.siprec.xml import parse
 

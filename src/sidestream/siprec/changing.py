@@ -13,6 +13,7 @@ from sidestream.errors import RemoteError
 from sidestream.sdp.model import SessionDescription
 from sidestream.sip.errors import SipError
 from sidestream.sip.message import Request, Response
+from sidestream.sip.session_timer import of_response
 from sidestream.siprec.body import read_body
 from sidestream.siprec.commands import (
     Collided,
@@ -27,7 +28,6 @@ from sidestream.siprec.events import ResponseArrived, TimerName
 from sidestream.siprec.leaving import leave, lose
 from sidestream.siprec.offer import Note, Reading, preferring, read_answer
 from sidestream.siprec.requests import dialog_of, in_dialog, put_body, retry_after_s, words_of
-from sidestream.siprec.session_timer import of_response
 from sidestream.siprec.verdicts import Cause, SessionSlug, SessionVerdict
 
 REQUEST_WAIT_S: Final = 32.0

@@ -18,6 +18,7 @@ from sidestream.sip.digest import credentials_of
 from sidestream.sip.events import ServerKey
 from sidestream.sip.hop import Hop
 from sidestream.sip.message import Request, Response
+from sidestream.sip.session_timer import SessionTimer
 from sidestream.siprec.body import MadeBody, MetadataType, make_body
 from sidestream.siprec.commands import (
     ClearTimer,
@@ -37,7 +38,6 @@ from sidestream.siprec.ledger import Ledger, View, without_labels
 from sidestream.siprec.metadata import DataMode
 from sidestream.siprec.offer import OfferBook, Reading, StreamResult, StreamSource, StreamState
 from sidestream.siprec.profile import NOTHING_LEARNED, Server, ServerMemory
-from sidestream.siprec.session_timer import SessionTimer
 from sidestream.siprec.verdicts import SessionVerdict
 from sidestream.siprec.xml import serialize
 

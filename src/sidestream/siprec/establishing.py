@@ -10,6 +10,7 @@ from sidestream.sip.dialog import Dialog
 from sidestream.sip.errors import ParseError
 from sidestream.sip.headers import media_type
 from sidestream.sip.message import Request, Response
+from sidestream.sip.session_timer import least_of, of_response
 from sidestream.siprec.body import SDP, read_body
 from sidestream.siprec.changing import advance, fit_codecs, schedule_refresh
 from sidestream.siprec.commands import AttemptFailed, Cancel, Established, InviteSent, Noted
@@ -18,7 +19,6 @@ from sidestream.siprec.events import ResponseArrived, TimerName
 from sidestream.siprec.leaving import finish, leave
 from sidestream.siprec.offer import Reading, read_answer
 from sidestream.siprec.requests import first_invite, put_body, redirect_of, retry_after_s, words_of
-from sidestream.siprec.session_timer import least_of, of_response
 from sidestream.siprec.verdicts import Cause, SessionSlug, SessionVerdict
 
 CANCEL_WAIT_S: Final = 10.0

@@ -12,10 +12,10 @@ from sidestream.sip.dialog import MAX_FORWARDS, Dialog
 from sidestream.sip.errors import ParseError
 from sidestream.sip.headers import CSeq, parse_name_addr
 from sidestream.sip.message import Headers, Request, Response
+from sidestream.sip.session_timer import MIN_SE_S, SessionTimer
 from sidestream.sip.uri import OpaqueUri, parse_uri
 from sidestream.siprec.body import SDP, MadeBody, MetadataType
 from sidestream.siprec.context import Context
-from sidestream.siprec.session_timer import MIN_SE_S, SessionTimer
 
 ALLOW: Final = "INVITE, ACK, BYE, CANCEL, UPDATE, OPTIONS, INFO"
 ACCEPT: Final = ", ".join([SDP, *(kind.value for kind in MetadataType)])

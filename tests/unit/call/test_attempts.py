@@ -279,3 +279,12 @@ def test_a_peer_that_rings_is_not_silent() -> None:
     bench.apply(RequestSilent(bench.invited.request_id))
     assert not bench.cancels()
     assert bench.b2bua.state is CallState.RINGING
+
+
+def test_a_call_goes_through_the_outbound_proxy_of_its_trunk_as_a_loose_route() -> None:
+    bench = CallBench(routes=("<sip:192.0.2.99:5070;transport=tcp;lr>",)).start()
+    invite = bench.invited.request
+    assert invite.uri == "sip:+4930123456@192.0.2.20:5060;transport=udp"
+    assert invite.headers.get_all("Route") == ["<sip:192.0.2.99:5070;transport=tcp;lr>"]
+    assert bench.invited.next_hop.uri == "sip:192.0.2.99:5070;transport=tcp;lr"
+    assert invite.headers.get("Contact") == "<sip:192.0.2.1:5060;transport=tcp>"

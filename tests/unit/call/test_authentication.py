@@ -248,3 +248,20 @@ def test_a_fork_that_rang_before_the_challenge_is_forgotten() -> None:
     bench.answer()
     bench.ack()
     assert bench.acks()[-1].to_tag == "tb"
+
+
+@pytest.mark.parametrize("allow", ["INVITE, UPDATE", "INVITE"])
+def test_a_refresh_of_the_session_goes_again_with_credentials(allow: str) -> None:
+    bench = CallBench(auth={Side.B: client()}).start()
+    timed = ("Session-Expires", "600;refresher=uac")
+    bench.answer(headers=[timed, ("Allow", allow)])
+    bench.ack()
+    bench.fire(TimerName.SESSION_B)
+    first = bench.requests()[-1]
+    challenge(bench, first)
+    second = bench.requests()[-1]
+    assert second.request.method == first.request.method
+    assert second.request.cseq.number == first.request.cseq.number + 1
+    assert given(second.request).nonce == "n1"
+    bench.reply(second, 200, sdp("0 101", port=5000, host="192.0.2.20"), headers=[timed])
+    assert bench.timers[TimerName.SESSION_B] == bench.now + 300

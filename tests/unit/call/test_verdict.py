@@ -32,9 +32,13 @@ ADMISSION = {
     Slug.CALL_LIMIT,
     Slug.RATE_LIMIT,
     Slug.DRAINING,
+    Slug.OVERLOAD,
     Slug.NO_MEDIA_PORTS,
 }
 """What is refused before there is a `B2bua`."""
+
+
+TIMER = [("Supported", "timer")]
 
 
 def refused(status: int) -> CallBench:
@@ -158,6 +162,12 @@ def unpracked() -> CallBench:
     return bench
 
 
+def expired() -> CallBench:
+    bench = CallBench(headers=[*TIMER, ("Session-Expires", "90;refresher=uac")]).talk()
+    bench.fire(TimerName.SESSION_A)
+    return bench
+
+
 def unmet() -> CallBench:
     return CallBench(features=(Features(prack=Use.REQUIRED), Features())).start()
 
@@ -175,6 +185,8 @@ ENDINGS: dict[Slug, Callable[[], CallBench]] = {
     Slug.PROGRESS_NOT_ACKNOWLEDGED: unpracked,
     Slug.EXTENSION_REFUSED: lambda: refused(420),
     Slug.EXTENSION_REQUIRED: unmet,
+    Slug.INTERVAL_TOO_SMALL: lambda: CallBench(headers=[*TIMER, ("Session-Expires", "60")]).start(),
+    Slug.SESSION_EXPIRED: expired,
     Slug.EXTENSION_UNSUPPORTED: lambda: CallBench(headers=[("Require", "timetravel")]).start(),
     Slug.ANSWER_MISSING: answer_missing,
     Slug.SESSION_LOST: lost,
@@ -246,7 +258,7 @@ def test_a_verdict_may_say_more() -> None:
         ((486, 600), Slug.BUSY),
         ((415, 488, 606), Slug.MEDIA_NOT_ACCEPTED),
         ((603, 607, 608), Slug.DECLINED),
-        ((420, 421), Slug.EXTENSION_REFUSED),
+        ((420, 421, 422), Slug.EXTENSION_REFUSED),
         ((400, 402, 403, 405, 481, 482, 483, 487, 491, 699), Slug.REJECTED),
         ((500, 501, 502, 503, 504, 505, 513, 580, 599), Slug.PEER_FAILED),
     ],

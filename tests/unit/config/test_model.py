@@ -18,7 +18,7 @@ def test_every_section_is_reached() -> None:
     assert {section.__name__ for section in sections()} == {
         *("Configuration", "Node", "Media", "Limits", "Tls", "Account", "VoiceService", "Trunk", "TrunkAuth"),
         *("Peer", "MediaStreamIntegration", "EndpointAuth", "Basic", "SiprecIntegration", "Route"),
-        *("RecordingServer", "RecorderAuth", "Registration", "Dns", "Trace"),
+        *("RecordingServer", "RecorderAuth", "Registration", "Dns", "Protection", "Trace"),
     }
 
 
@@ -33,7 +33,7 @@ def test_names_in_the_file_are_those_of_the_contract() -> None:
     names = {section.__name__: {shape.name for shape in shapes_of(section)} for section in sections()}
     assert names["Route"] == {"from", "to", "match"}
     assert "url" in names["MediaStreamIntegration"]
-    trunk = {"peers", "match", "auth", "codecs", "srtp", "options_ping", "max_calls"}
+    trunk = {"peers", "match", "auth", "codecs", "srtp", "options_ping", "max_calls", "message_rate"}
     assert trunk <= names["Trunk"]
 
 

@@ -301,3 +301,10 @@ def test_keys_that_travel_in_clear_sip_are_advised_of() -> None:
             "            type: siprec", f"            type: siprec\n            srtp: {setting}"
         )
         assert len(advised(changed(("        integrations:\n", integration)))) == expected
+
+
+def test_a_listener_of_another_family_than_the_media_is_advised_of() -> None:
+    text = changed(("tcp://127.0.0.1:5060]", '"udp://[::1]:5060"]'))
+    (advice,) = advise(parse_text(text))
+    assert advice.path == ("node", "sip", 1)
+    assert "IPv6" in advice.message

@@ -1,3 +1,4 @@
+import random
 from dataclasses import replace
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from sidestream.call.peer_health import PeerBook
 from sidestream.call.routing import PeerAddress
 from sidestream.call.verdict import Slug
+from sidestream.config.uris import parse_peer
 from sidestream.gateway.admission import Admission, Admitted, Refused, TokenBucket
 from unit.gateway.samples import configuration, request, source
 
@@ -115,3 +117,37 @@ def test_a_peer_that_is_down_comes_after_those_that_are_up() -> None:
     for _ in range(2):
         book.failed(named, 0.0, "no answer")
     assert [peer.uri for peer in admitted(admission).peers] == [near, named]
+
+
+def test_a_gateway_with_too_much_to_do_turns_new_calls_away_for_a_while() -> None:
+    admission = Admission(configuration(), 0.0, random.Random(1))
+    for _ in range(60):
+        admission.overload.measured(2.0, 0.5)
+    decisions = [admission.admit(request(), source(), 0.0) for _ in range(20)]
+    shed = [one for one in decisions if isinstance(one, Refused)]
+    assert {one.slug for one in shed} == {Slug.OVERLOAD}
+    assert len(shed) >= 15
+    assert {one.retry_after for one in shed} <= set(range(5, 15))
+    assert len({one.retry_after for one in shed}) > 3
+
+
+def test_the_trunk_of_an_address_is_known_whatever_its_port() -> None:
+    admission = Admission(configuration(), 0.0)
+    assert admission.trunk_at("192.0.2.7") == ("acme", "carrier")
+    assert admission.trunk_at("192.0.2.33") == ("acme", "desk")
+    assert admission.trunk_at("203.0.113.5") is None
+    admission.learn_peers(("acme", "desk"), (PeerAddress("203.0.113.5", 5090),))
+    assert admission.trunk_at("203.0.113.5") == ("acme", "desk")
+
+
+def test_a_trunk_with_an_outbound_proxy_preloads_it() -> None:
+    whole = configuration()
+    (account,) = whole.accounts
+    services = tuple(
+        replace(each, trunk=each.trunk and replace(each.trunk, outbound_proxy=parse_peer("sip:192.0.2.99")))
+        for each in account.voice_services
+    )
+    whole = replace(whole, accounts=(replace(account, voice_services=services),))
+    first = admitted(Admission(whole, 0.0)).peers[0]
+    assert first.routes == ("<sip:192.0.2.99;lr>",)
+    assert first.way == "sip:192.0.2.99;lr"

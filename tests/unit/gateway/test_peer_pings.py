@@ -44,12 +44,12 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 class Pinging:
     """The pings of two trunks on a fake stack."""
 
-    def __init__(self, chance: float = 0.0) -> None:
+    def __init__(self, chance: float = 0.0, text: str = TEXT) -> None:
         self.now = 100.0
         self.sip = FakeSip()
         clock = Clock(monotonic=lambda: self.now)
         self.pings = PeerPings(
-            parse(TEXT.encode(), "test.yaml", Path("/"), {}), chance=lambda: chance, clock=clock, log=logger()
+            parse(text.encode(), "test.yaml", Path("/"), {}), chance=lambda: chance, clock=clock, log=logger()
         )
         asker = Asker(
             from_uri="sip:gw@127.0.0.1", contact="<sip:127.0.0.1>", user_agent="S/1", token=lambda: "t"
@@ -197,3 +197,13 @@ async def test_the_peer_of_a_call_is_the_one_tried_last() -> None:
     assert peer_of(tried, "") == ONE
     assert peer_of(CallRang(AT, 180), ONE) == ONE
     assert peer_of(replace(tried, uri=TWO), ONE) == TWO
+
+
+async def test_a_peer_behind_a_proxy_is_pinged_through_it() -> None:
+    text = TEXT.replace("options_ping: 30s", 'options_ping: 30s, outbound_proxy: "sip:192.0.2.99"')
+    pinging = Pinging(text=text)
+    await pinging.pings.look()
+    key, sent, hops = pinging.sip.sent[0]
+    assert (sent.uri, sent.headers.get("Route")) == (ONE, "<sip:192.0.2.99;lr>")
+    assert hops
+    assert pinging.pings.take(ResponseReceived(key, response_to(sent, 200), PEER))

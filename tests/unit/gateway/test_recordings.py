@@ -117,7 +117,7 @@ async def test_only_the_latest_transactions_are_remembered(tmp_path: Path) -> No
     assert len(session.servers) == len(table._servers) == KEYS_MAX
 
 
-@pytest.mark.parametrize("tag", ["siprec", "timer"])
+@pytest.mark.parametrize("tag", ["siprec"])
 async def test_what_recorders_may_require_calls_may_not(tmp_path: Path, tag: str) -> None:
     gateway = FakeGateway(tmp_path)
     invite = request()

@@ -48,3 +48,9 @@ def test_connections_are_made_from_the_address_that_is_listened_on() -> None:
 def test_a_transport_without_listener_has_its_own_port() -> None:
     own = OwnAddresses((FIRST,), "gw.example.com", {1: FIRST})
     assert own.via("tls", Hop("tls", "198.51.100.1", 5061)) == ("gw.example.com", 5061)
+
+
+def test_an_advertised_address_is_told_to_peers_of_its_own_family_only() -> None:
+    own = OwnAddresses((FIRST, STREAM, SIX), "203.0.113.7", {1: FIRST})
+    assert own.via("tcp", Hop("tcp", "198.51.100.1", 5060)) == ("203.0.113.7", 5064)
+    assert own.via("tcp", Hop("tcp", "2001:db8::9", 5060)) == ("2001:db8::5", 5066)

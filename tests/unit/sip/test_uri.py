@@ -1,7 +1,16 @@
 import pytest
 
 from sidestream.sip.errors import ParseError
-from sidestream.sip.uri import OpaqueUri, SipUri, bare_host, parse_hostport, parse_uri, uris_match, wire_host
+from sidestream.sip.uri import (
+    OpaqueUri,
+    SipUri,
+    bare_host,
+    loose,
+    parse_hostport,
+    parse_uri,
+    uris_match,
+    wire_host,
+)
 
 
 def sip(text: str) -> SipUri:
@@ -155,3 +164,16 @@ def test_hosts_and_brackets() -> None:
 
 def test_long_uris_are_read_though_not_kept() -> None:
     assert len(sip(f"sip:{'a' * 1000}@b").user or "") == 1000
+
+
+@pytest.mark.parametrize(
+    ("uri", "routed"),
+    [
+        ("sip:192.0.2.9", "sip:192.0.2.9;lr"),
+        ("sip:proxy.example:5070;transport=tcp", "sip:proxy.example:5070;transport=tcp;lr"),
+        ("sip:192.0.2.9;lr", "sip:192.0.2.9;lr"),
+        ("sip:192.0.2.9;lr=on", "sip:192.0.2.9;lr=on"),
+    ],
+)
+def test_a_proxy_in_a_route_is_a_loose_router(uri: str, routed: str) -> None:
+    assert loose(uri) == routed

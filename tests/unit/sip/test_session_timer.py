@@ -3,7 +3,7 @@
 import pytest
 
 from sidestream.sip.message import Headers, Request, Response
-from sidestream.siprec.session_timer import (
+from sidestream.sip.session_timer import (
     MAX_SE_S,
     SessionTimer,
     asked_by,
