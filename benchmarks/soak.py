@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 
-from run import GATEWAY, Bench, BenchmarkError, Plan, Program, build_load, machine, running
+from rig import GATEWAY, Bench, BenchmarkError, Plan, Program, build_load, machine, running
 
 SAMPLE_SECONDS = 10.0
 HOLD_MS, SPREAD_MS = 15_000, 30_000
@@ -81,16 +81,18 @@ def soak(bench: Bench, calls: int, seconds: float, seed: int) -> tuple[list[Samp
     samples: list[Sample] = []
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        with bench.site(plan, directory, own_sink=True) as (gateway, _none, ports):
+        with bench.site(plan, directory, own_sink=True) as site:
             rate = calls / ((HOLD_MS + SPREAD_MS / 2) / 1000) * 1.2
             hold = ("--rate", f"{rate:.1f}", "--hold-ms", str(HOLD_MS), "--hold-spread-ms", str(SPREAD_MS))
-            with bench.caller(plan, ports, *hold) as load:
+            with bench.caller(plan, site, *hold) as load:
                 began = time.monotonic()
                 next_sample = began + WARM_UP_SECONDS
                 while time.monotonic() - began < seconds:
-                    with sink(bench, directory, ports["sink"]):
+                    with sink(bench, directory, site.ports["sink"]):
                         until = time.monotonic() + chance.uniform(*ENDPOINT_UP)
-                        next_sample = watch((gateway, ports["api"]), samples, (began, next_sample, until))
+                        next_sample = watch(
+                            (site.gateway, site.ports["api"]), samples, (began, next_sample, until)
+                        )
                     time.sleep(chance.uniform(*ENDPOINT_AWAY))
                 load.tell("report")
                 report = load.answer("report")

@@ -45,7 +45,10 @@ struct Load {
 
 /// Runs until standard input ends.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let hosts: [Ipv4Addr; 2] = [Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 3)];
+    let hosts: [Ipv4Addr; 2] = [
+        arguments.optional("carrier-host", Ipv4Addr::new(127, 0, 0, 2))?,
+        arguments.optional("desk-host", Ipv4Addr::new(127, 0, 0, 3))?,
+    ];
     let hold: u64 = arguments.optional("hold-ms", 0)?;
     let plan = Plan {
         calls: arguments.required("calls")?,
@@ -90,7 +93,7 @@ impl Load {
                 Some(Command::Report) => self.report("report"),
                 Some(Command::Finish) => self.finishing = true,
                 Some(Command::End) => break,
-                None => {}
+                Some(Command::Detail | Command::Die) | None => {}
             }
             self.make_calls();
             if self.plan.media {

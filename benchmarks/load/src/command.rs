@@ -10,6 +10,10 @@ pub enum Command {
     Report,
     /// End every call, then report.
     Finish,
+    /// Print what each stream heard.
+    Detail,
+    /// Close every socket without a word, as a process that is killed does; obey on.
+    Die,
     /// The input has ended.
     End,
 }
@@ -42,6 +46,8 @@ impl Commands {
             b"reset" => Some(Command::Reset),
             b"report" => Some(Command::Report),
             b"finish" => Some(Command::Finish),
+            b"detail" => Some(Command::Detail),
+            b"die" => Some(Command::Die),
             _ => None,
         }
     }

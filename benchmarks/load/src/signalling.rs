@@ -3,14 +3,14 @@
 //! The benchmark measures the gateway, so this is neither a user agent nor forgiving: a request that is not answered is sent
 //! again each half second, and what is not understood is counted.
 use std::collections::HashMap;
-use std::fmt::Write;
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::net::{SocketAddrV4, UdpSocket};
 use std::time::{Duration, Instant};
 
 use serde_json::{json, Value};
 
 use crate::arguments::Failure;
 use crate::histogram::Histogram;
+use crate::sip::{contact, header, media_address, response};
 
 const RESEND: Duration = Duration::from_millis(500);
 const GIVE_UP: Duration = Duration::from_secs(16);
@@ -302,12 +302,12 @@ impl Signalling {
                 if let (Some(number), Some(address)) = (number, media_address(text)) {
                     outcomes.push(Outcome::Offered(number, address));
                 }
-                let ringing = response(text, "180 Ringing", self.callee_address(), "");
+                let ringing = response(text, "180 Ringing", &self.callee_contact(), "");
                 let _ = self.callee.send_to(ringing.as_bytes(), from);
                 let answer = response(
                     text,
                     "200 OK",
-                    self.callee_address(),
+                    &self.callee_contact(),
                     &session(self.media[1]),
                 );
                 self.answered.insert(id, answer.clone());
@@ -315,18 +315,17 @@ impl Signalling {
             }
         } else if text.starts_with("BYE ") {
             self.answered.remove(&id);
-            response(text, "200 OK", self.callee_address(), "")
+            response(text, "200 OK", &self.callee_contact(), "")
         } else {
             return;
         };
         let _ = self.callee.send_to(answer.as_bytes(), from);
     }
 
-    fn callee_address(&self) -> SocketAddrV4 {
-        match self.callee.local_addr() {
-            Ok(std::net::SocketAddr::V4(address)) => address,
-            _ => SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0),
-        }
+    fn callee_contact(&self) -> String {
+        self.callee
+            .local_addr()
+            .map_or_else(|_| String::new(), |address| format!("sip:desk@{address}"))
     }
 }
 
@@ -336,86 +335,4 @@ fn session(media: SocketAddrV4) -> String {
         "v=0\r\no=- 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\n\
          a=rtpmap:0 PCMU/8000\r\na=ptime:20\r\na=sendrecv\r\n"
     )
-}
-
-fn response(request: &str, status: &str, local: SocketAddrV4, body: &str) -> String {
-    let mut text = format!("SIP/2.0 {status}\r\n");
-    for line in request
-        .split("\r\n\r\n")
-        .next()
-        .unwrap_or_default()
-        .split("\r\n")
-        .skip(1)
-    {
-        let name = line
-            .split(':')
-            .next()
-            .unwrap_or_default()
-            .to_ascii_lowercase();
-        match name.as_str() {
-            "to" if !line.contains("tag=") => {
-                text.push_str(line);
-                text.push_str(";tag=callee\r\n");
-            }
-            "via" | "from" | "to" | "call-id" | "cseq" | "record-route" => {
-                text.push_str(line);
-                text.push_str("\r\n");
-            }
-            _ => {}
-        }
-    }
-    // Writing to a String cannot fail.
-    let _ = write!(text, "Contact: <sip:desk@{local}>\r\n");
-    if !body.is_empty() {
-        text.push_str("Content-Type: application/sdp\r\n");
-    }
-    let _ = write!(text, "Content-Length: {}\r\n\r\n{body}", body.len());
-    text
-}
-
-fn header<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.split("\r\n")
-        .take_while(|line| !line.is_empty())
-        .find_map(|line| {
-            let (key, value) = line.split_once(':')?;
-            key.eq_ignore_ascii_case(name).then(|| value.trim())
-        })
-}
-
-fn contact(text: &str) -> Option<&str> {
-    let value = header(text, "Contact")?;
-    value.split_once('<')?.1.split_once('>').map(|(uri, _)| uri)
-}
-
-fn media_address(text: &str) -> Option<SocketAddrV4> {
-    let line = |prefix: &str| {
-        text.split("\r\n")
-            .find_map(|line| line.strip_prefix(prefix))
-    };
-    let host = line("c=IN IP4 ")?.trim().parse().ok()?;
-    let port = line("m=audio ")?.split(' ').next()?.parse().ok()?;
-    Some(SocketAddrV4::new(host, port))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_media_address_is_found() {
-        let text = format!(
-            "SIP/2.0 200 OK\r\n\r\n{}",
-            session("127.0.0.9:4000".parse().unwrap())
-        );
-        assert_eq!(media_address(&text), "127.0.0.9:4000".parse().ok());
-        assert_eq!(media_address("m=audio x"), None);
-    }
-
-    #[test]
-    fn a_response_copies_what_the_rfc_names() {
-        let request =
-            "BYE sip:a SIP/2.0\r\nVia: v\r\nTo: <sip:b>\r\nCall-ID: 1\r\nX-Other: 2\r\n\r\n";
-        let text = response(request, "200 OK", "127.0.0.1:5".parse().unwrap(), "");
-        assert!(text.contains("To: <sip:b>;tag=callee\r\n") && !text.contains("X-Other"));
-    }
 }

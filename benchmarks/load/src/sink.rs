@@ -152,6 +152,7 @@ impl Sink {
             match command {
                 Command::Reset => self.counts = Counts::new(),
                 Command::Report | Command::Finish => self.report(),
+                Command::Detail | Command::Die => {}
                 Command::End => return true,
             }
         }

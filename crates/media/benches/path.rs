@@ -3,18 +3,21 @@
 //!     cargo bench -p media --bench path -- relay 500
 //!     cargo bench -p media --bench path -- srtp 500
 //!     cargo bench -p media --bench path -- stream 500
+//!     cargo bench -p media --bench path -- record 500
 //!     cargo bench -p media --bench path -- floor 500
 //!     valgrind --tool=callgrind --toggle-collect='*measured*' target/release/deps/path-* stream 50
 //!
 //! `relay` sends a packet to each leg of so many calls over real sockets and lets [`media::call::Call`] pass it on;
 //! `srtp` does the same with both legs protected, suite by suite, each leg with keys of its own;
 //! `stream` hands packets of both sides to so many [`media::stream::MediaStream`]s in invented time, over TLS to a
-//! thread that reads and discards; `floor` makes just the system calls of both, with no code of ours between them: the
+//! thread that reads and discards; `record` hands the same to so many [`media::fork::Recording`]s; `floor` makes just the system calls of all three, with no code of ours between them: the
 //! machine's price, below which no engine with a socket for each leg can go. It prints the CPU time of the measuring thread per packet; the
 //! peers' own calls are left out of it. Instructions are what callgrind counts inside `measured`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #[path = "../tests/endpoint/mod.rs"]
 mod endpoint;
+#[path = "path/record.rs"]
+mod record;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -56,12 +59,18 @@ fn main() {
         Some("relay") => relay(calls, frames, None),
         Some("srtp") => srtp(calls, frames),
         Some("stream") => stream(calls, frames),
-        Some("floor") => floor(calls, frames),
+        Some("record") => record::record(calls, frames),
+        Some("floor") => {
+            floor(calls, frames);
+            record::floor(calls, frames);
+        }
         None => {
             floor(calls, frames);
+            record::floor(calls, frames);
             relay(calls, frames, None);
             srtp(calls, frames);
             stream(calls, frames);
+            record::record(calls, frames);
         }
         Some(other) => panic!("there is no {other}"),
     }
@@ -75,7 +84,7 @@ fn cpu() -> Nanos {
 
 fn show(what: &str, calls: usize, spent: Nanos, packets: u64) {
     println!(
-        "{what:16} {calls:5} calls: {:7.1} ns a packet",
+        "{what:18} {calls:5} calls: {:7.1} ns a packet",
         spent as f64 / packets as f64
     );
 }
