@@ -30,6 +30,8 @@ LADDER = (750, 1000, 1250, 1500, 2000)
 """Numbers of calls tried for the largest without loss."""
 STREAM_COUNTS = ("connections", "media", "holes", "audio_breaks", "silence", "bad")
 RECORDER_COUNTS = ("flowing", "packets", "lost", "disordered", "wrong", "audio_breaks", "silence")
+FAILOVER_RATE = 50
+"""Calls a second as they are set up: none shall lose its first recorder by its own haste."""
 PACKETS_PER_MINUTE = 6000
 """Of both sides of a call, 20 ms each."""
 
@@ -199,7 +201,9 @@ def measure(bench: Bench, options: argparse.Namespace) -> None:
     if options.only in (None, "failover"):
         rows = []
         for calls in options.calls or (50, 200, 500):
-            plan = Plan(calls, streams=options.streams, recorders=2, seconds=options.seconds)
+            plan = Plan(
+                calls, streams=options.streams, recorders=2, seconds=options.seconds, rate=FAILOVER_RATE
+            )
             rows.append(failover(bench, plan))
             show_failover(rows[-1])
         bench.results["failover"] = rows

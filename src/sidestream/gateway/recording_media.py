@@ -1,6 +1,7 @@
 """The media of one recording: each copy is a recording of the engine's, whatever recorders it goes to."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -54,6 +55,7 @@ class RecordingMedia:
         own_host: our address in descriptions: recorders are sent to by its IP version.
         tell: takes news, not before the orders at hand are carried out.
         guard: runs what comes later, and keeps its errors.
+        in_turn: the same for what may come to many recordings at once.
         log: bound to the recording.
     """
 
@@ -65,6 +67,7 @@ class RecordingMedia:
         *,
         tell: Callable[[MediaNews], None],
         guard: Callable[[Callable[[], None]], None],
+        in_turn: Callable[[Callable[[], None]], None],
         log: Logger,
     ) -> None:
         self._media = media
@@ -72,6 +75,7 @@ class RecordingMedia:
         self._own = numeric(own_host)
         self._tell = tell
         self._guard = guard
+        self._in_turn = in_turn
         self._log = log
         self._copies: list[_Copy] = []
         self._on_closed: Callable[[], None] = lambda: None
@@ -173,7 +177,8 @@ class RecordingMedia:
 
     def let_go(self) -> None:
         """Tell nobody any more: the recording is over, and its record is written."""
-        self._tell, self._guard, self._on_closed = _tell_nobody, _do_nothing, _nobody
+        self._tell, self._on_closed = _tell_nobody, _nobody
+        self._guard = self._in_turn = _do_nothing
 
     async def _start_named(self, copy: _Copy, stream: StreamResult) -> None:
         """Look up an address that a recorder gave as a name (RFC 8866 section 5.7)."""
@@ -215,17 +220,19 @@ class RecordingMedia:
             self._fail(copy.session, f"the media engine refused an order: {error}")
 
     def _on_engine(self, index: int, event: RecordingEvent) -> None:
-        self._guard(partial(self._take, index, event))
+        # Told of the session that the streams went to when it came: by its turn they may go to another one.
+        session = self._copies[index].session if index < len(self._copies) else 0
+        self._in_turn(partial(self._take, index, session, time.monotonic(), event))
 
-    def _take(self, index: int, event: RecordingEvent) -> None:
+    def _take(self, index: int, session: int, at: float, event: RecordingEvent) -> None:
         copy = self._copies[index]
         match event:
             case RecordingFirstPacket(label=label, after_set_ms=after):
                 self._log.debug("first packet to the recorder", copy=index, label=label, after_set_ms=after)
-                self._tell(FirstPacketSent(copy.session))
+                self._tell(FirstPacketSent(session))
             case RecordingUnreachable(label=label, detail=detail):
                 self._log.warning("the recorder takes no media", copy=index, label=label, detail=detail)
-                self._tell(PeerLost(copy.session, f"nobody takes the media: {detail}"))
+                self._tell(PeerLost(session, f"nobody takes the media: {detail}", at))
             case RecordingCodecUnsupported(label=label):
                 self._log.warning("audio cannot be recorded in the agreed codec", copy=index, label=label)
             case RecordingStats():
@@ -233,7 +240,7 @@ class RecordingMedia:
             case RecordingClosed(failure=failure):
                 copy.closed = event
                 if failure is not None and not copy.closing:
-                    self._tell(MediaFailed(copy.session, f"the media engine lost the recording: {failure}"))
+                    self._tell(MediaFailed(session, f"the media engine lost the recording: {failure}"))
                 copy.closing = True
                 self._on_closed()
             case _:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 from sidestream.call.side import Side
 from sidestream.gateway.ids import new_token
@@ -32,6 +32,7 @@ from sidestream.gateway.recording_sip import RecordingSip
 from sidestream.gateway.sip_orders import SipOrders
 from sidestream.gateway.stream_plan import CallFacts
 from sidestream.gateway.stream_runner import CallClock
+from sidestream.gateway.turns import Turns
 from sidestream.observe import metrics
 from sidestream.observe.logging import Logger
 from sidestream.observe.metrics import Metrics
@@ -88,6 +89,10 @@ from sidestream.siprec.profile import Server
 from sidestream.siprec.recording import Recording, RecordingSetup, State
 from sidestream.siprec.verdicts import RecordingResult, RecordingSlug, RecordingVerdict
 
+GRACE_S: Final = 0.01
+"""How much later than its time a timer is acted on. An answer that lay in the socket when a busy loop came to
+its timers must not be taken for missing: a recorder would be given up that has done nothing wrong."""
+
 Step = Callable[[], None]
 Guard = Callable[[Step], None]
 Event = SessionEvent | WideEvent | RecordingTimerFired | FirstPacketSent
@@ -127,6 +132,8 @@ class RecordingTools:
     identify: Callable[[Server], ClientIdentity]
     media_host: str
     """Our address in descriptions."""
+    turns: Turns
+    """Shares the signalling loop with the calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +225,7 @@ class RecordingRunner:
             tools.media_host,
             tell=self._soon,
             guard=self._guarded,
+            in_turn=self._begin_in_turn,
             log=bound,
         )
         self._recording: Recording | None = None
@@ -274,7 +282,12 @@ class RecordingRunner:
         )
         group = self._tools.group(self.identity.call.account, choice)
         self._recording = Recording(setup, self.ledger, group, time.monotonic())
-        self._carry_out(self._recording.start(time.monotonic()))
+        self._begin_in_turn(self._look_for_recorders)
+
+    def _look_for_recorders(self) -> None:
+        """Ask the first servers; the engine keeps what is heard until one has answered."""
+        if self.verdict is None and self._recording is not None and self._recording.state is State.SETTING_UP:
+            self._carry_out(self._recording.start(time.monotonic()))
 
     # --- what is told --------------------------------------------------------------------------------------
 
@@ -298,6 +311,10 @@ class RecordingRunner:
     def bring(self, event: Event) -> None:
         """Bring an event that concerns this recording, from the SIP stack or the clock; never raises."""
         self._guarded(partial(self.apply, event))
+
+    def _begin_in_turn(self, step: Step) -> None:
+        """Take a first step now, or when other recordings have had their turn; calls go before either."""
+        self._tools.turns.begin(partial(self._guarded, step))
 
     def apply(self, event: Event) -> None:
         """Bring an event to the recording."""
@@ -326,7 +343,10 @@ class RecordingRunner:
             self.apply(ProtectionNeeded())
 
     def suspect(self, server: str) -> None:
-        """A probe of a server failed: ask the sessions that it has."""
+        """A probe of a server failed: ask the sessions that it has, when it is their turn."""
+        self._begin_in_turn(partial(self._suspect, server))
+
+    def _suspect(self, server: str) -> None:
         for number, session in list(self._log.sessions.items()):
             if session.server == server and not session.verdict and session.setup_s is not None:
                 self.apply(PeerSuspected(number))
@@ -389,8 +409,8 @@ class RecordingRunner:
         self._guard(step)
 
     def _soon(self, event: Event) -> None:
-        """Bring an event after the orders at hand are carried out."""
-        asyncio.get_running_loop().call_soon(self.bring, event)
+        """Bring an event after the orders at hand are carried out, when it is its turn."""
+        self._tools.turns.add(partial(self.bring, event))
 
     def _flush_soon(self) -> None:
         if self._flush is None:
@@ -477,8 +497,15 @@ class RecordingRunner:
             handle.cancel()
 
     def _on_timer(self, key: tuple[object, ...], event: Event) -> None:
-        self._timers.pop(key, None)
-        self.bring(event)
+        """Let what has arrived go first: a loop that is late runs its timers before it reads its sockets."""
+        step = partial(self._guarded, partial(self._be_due, key, self._timers.get(key), event))
+        asyncio.get_running_loop().call_later(GRACE_S, self._tools.turns.run, step)
+
+    def _be_due(self, key: tuple[object, ...], timer: asyncio.TimerHandle | None, event: Event) -> None:
+        """Act on a timer, unless it was cleared or set anew in the meantime."""
+        if timer is not None and self._timers.get(key) is timer:
+            del self._timers[key]
+            self.apply(event)
 
     # --- end -----------------------------------------------------------------------------------------------
 

@@ -25,10 +25,12 @@ from sidestream.gateway.sip_orders import SipOrders
 from sidestream.gateway.stream_plan import CallFacts
 from sidestream.gateway.stream_runner import CallClock
 from sidestream.gateway.trace import Traces
+from sidestream.gateway.turns import Turns
 from sidestream.observe import metrics
 from sidestream.observe.logging import Logger
 from sidestream.observe.metrics import Metric, Metrics, Reading
 from sidestream.sip.admission import BODIES as SESSION_BODIES
+from sidestream.sip.builder import response_to
 from sidestream.sip.digest import credentials_of
 from sidestream.sip.digest_client import Again, DigestClient
 from sidestream.sip.events import (
@@ -82,6 +84,8 @@ class RecordingsParts:
     traces: Traces
     clock: Clock
     log: Logger
+    turns: Turns = field(default_factory=Turns)
+    """Shares the signalling loop with the calls."""
 
 
 @dataclass(slots=True)
@@ -101,11 +105,12 @@ class Recordings:
     def __init__(self, parts: RecordingsParts) -> None:
         self._parts = parts
         self._calls: dict[str, CallRecordings] = {}
-        self._sessions: dict[tuple[RecordingRunner, int], _Session] = {}
+        self._sessions: dict[RecordingRunner, dict[int, _Session]] = {}
         self._dialogs: dict[tuple[str, str], _Session] = {}
         self._clients: dict[ClientKey, tuple[_Session, int]] = {}
         self._servers: dict[ServerKey, _Session] = {}
         self._groups: dict[tuple[str, str], ServerGroup] = {}
+        self._turns = parts.turns
         self._tools = RecordingTools(
             sip=parts.sip,
             media=parts.media,
@@ -115,6 +120,7 @@ class Recordings:
             group=self.group,
             identify=self._identify,
             media_host=str(parts.node.advertise or parts.node.media.address),
+            turns=self._turns,
         )
         self.probes = RecorderProbes(
             parts.sip, self._identify, self.suspect, clock=parts.clock, log=parts.log
@@ -203,7 +209,7 @@ class Recordings:
 
     def suspect(self, server: str) -> None:
         """A probe of a server failed: have each session with it ask whether it is there."""
-        for runner in {session.runner for session in self._sessions.values()}:
+        for runner in list(self._sessions):
             runner.suspect(server)
 
     def read_metrics(self) -> dict[Metric, Reading]:
@@ -257,9 +263,12 @@ class Recordings:
 
     def drop_session(self, runner: RecordingRunner, session: int) -> None:
         """Forget a session."""
-        entry = self._sessions.pop((runner, session), None)
+        sessions = self._sessions.get(runner, {})
+        entry = sessions.pop(session, None)
         if entry is None:
             return
+        if not sessions:
+            del self._sessions[runner]
         for dialog in entry.dialogs:
             self._dialogs.pop(dialog, None)
         for client in entry.clients:
@@ -269,28 +278,31 @@ class Recordings:
 
     def drop(self, runner: RecordingRunner) -> None:
         """Forget every session of a recording."""
-        for key in [key for key in self._sessions if key[0] is runner]:
-            self.drop_session(*key)
+        for session in list(self._sessions.get(runner, {})):
+            self.drop_session(runner, session)
 
     def _entry(self, runner: RecordingRunner, session: int) -> _Session:
-        return self._sessions.setdefault((runner, session), _Session(runner, session))
+        return self._sessions.setdefault(runner, {}).setdefault(session, _Session(runner, session))
 
     # --- events --------------------------------------------------------------------------------------------
 
     def take(self, event: SipEvent) -> bool:
-        """Bring what the SIP stack tells to the recording that it concerns; false when it concerns none."""
+        """Bring what the SIP stack tells to the recording that it concerns; false when it concerns none.
+
+        The recording acts on it when it is its turn: recorders answer hundreds of sessions at once.
+        """
         match event:
             case RequestReceived(key=key, request=request):
                 entry = self._dialog(request.call_id, request.to_tag)
                 if entry is not None:
                     self._parts.metrics.count(metrics.SIP_EVENTS, request.method)
                     self._add_server(entry, key)
-                    entry.runner.bring(events.RequestArrived(entry.number, key, request))
+                    self._turns.run(partial(self._bring_request, entry, event))
                 return entry is not None
             case AckReceived(request=request):
                 entry = self._dialog(request.call_id, request.to_tag)
                 if entry is not None:
-                    entry.runner.bring(events.AckArrived(entry.number, request))
+                    self._bring(entry, events.AckArrived(entry.number, request))
                 return entry is not None
             case CancelReceived(key=key):
                 return key in self._servers  # whatever it cancels has its answer already
@@ -302,6 +314,16 @@ class Recordings:
                 return False  # a recording session sends no provisional responses
             case _:
                 return self._on_client(event)
+
+    def _bring(self, entry: _Session, event: SessionEvent) -> None:
+        self._turns.run(partial(entry.runner.bring, event))
+
+    def _bring_request(self, entry: _Session, event: RequestReceived) -> None:
+        """Bring a request to its session; one that has ended since is unknown, as it is to later requests."""
+        if self._sessions.get(entry.runner, {}).get(entry.number) is entry:
+            entry.runner.bring(events.RequestArrived(entry.number, event.key, event.request))
+        else:
+            self._parts.sip.respond(event.key, response_to(event.request, 481))
 
     def _dialog(self, call_id: str, tag: str | None) -> _Session | None:
         return None if tag is None else self._dialogs.get((call_id, tag))
@@ -321,7 +343,7 @@ class Recordings:
             told = events.AckTimedOut(entry.number, key)
         else:
             told = events.PeerSuspected(entry.number)
-        entry.runner.bring(told)
+        self._bring(entry, told)
         return True
 
     def _on_client(self, event: ResponseReceived | ClientTimedOut | ClientTransportFailed) -> bool:
@@ -340,7 +362,7 @@ class Recordings:
                 told = events.RequestTimedOut(entry.number, request_id)
             case ClientTransportFailed():
                 told = events.RequestTransportFailed(entry.number, request_id)
-        entry.runner.bring(told)
+        self._bring(entry, told)
         return True
 
     def _count(self, response: Response) -> None:

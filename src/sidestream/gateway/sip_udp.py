@@ -142,17 +142,23 @@ class UdpListener:
         self._loop.remove_writer(self._sock.fileno())
 
     def _take_errors(self) -> None:
-        """Read the ICMP errors that the system kept for us (ip(7), IP_RECVERR)."""
+        """Read the ICMP errors that the system kept for us (ip(7), IP_RECVERR).
+
+        Each peer is told of once: a host that is gone refuses every datagram, and each telling asks all
+        transactions whether they are concerned.
+        """
+        failed: dict[tuple[str, int], None] = {}
         for _ in range(_ERRORS_PER_WAKE):
             try:
                 _, control, _, address = self._sock.recvmsg(0, 512, socket.MSG_ERRQUEUE)
             except OSError:
-                return
+                break
             self._watch_again_soon()
             if address and _is_failure(control):
-                self._upstream.transport_failed(Hop("udp", address[0], address[1]))
-                if self._closed:
-                    return
+                failed[address[0], address[1]] = None
+        for host, port in failed:
+            if not self._closed:
+                self._upstream.transport_failed(Hop("udp", host, port))
 
     def _watch_again_soon(self) -> None:
         if not self._rewatching:

@@ -143,6 +143,8 @@ class SessionLost:
     server: str
     cause: Cause
     detail: str
+    noticed_at: float | None = None
+    """Monotonic seconds when that was noticed; None: just now."""
 
 
 @dataclass(frozen=True, slots=True)

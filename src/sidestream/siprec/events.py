@@ -6,7 +6,7 @@ event answers, or from the dialog that a request belongs to.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from sidestream.sdp.codecs import Codec
@@ -102,6 +102,8 @@ class PeerLost:
 
     session: int
     detail: str
+    noticed_at: float | None = field(default=None, compare=False)
+    """Monotonic seconds when that was noticed, where it is told only later: what is missing begins there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def finish(ctx: Context, verdict: SessionVerdict) -> None:
     ctx.order(Finish(ctx.number, ctx.verdict))
 
 
-def lose(ctx: Context, cause: Cause, detail: str, *, goodbye: bool) -> None:
+def lose(ctx: Context, cause: Cause, detail: str, *, goodbye: bool, noticed_at: float | None = None) -> None:
     """The recorder does no longer record: told at once, so that another one can take over.
 
     Args:
@@ -67,11 +67,12 @@ def lose(ctx: Context, cause: Cause, detail: str, *, goodbye: bool) -> None:
         cause: why.
         detail: in words.
         goodbye: whether a BYE is sent, for the recorder may be there after all.
+        noticed_at: monotonic seconds when that was noticed; None: just now.
     """
     verdict = SessionVerdict(SessionSlug.COMPLETED if ctx.ending else SessionSlug.LOST, cause, detail)
     ctx.stop_media()
     if not ctx.ending:
-        ctx.report(SessionLost(ctx.setup.server.uri, cause, detail))
+        ctx.report(SessionLost(ctx.setup.server.uri, cause, detail, noticed_at))
     if goodbye and ctx.state in UP_STATES:
         leave(ctx, verdict)
     else:

@@ -337,7 +337,7 @@ class Recording:
     def _on_lost(self, copy: Copy, fact: SessionLost) -> None:
         copy.session = None
         copy.cause, copy.detail = fact.cause, f"{fact.server}: {fact.detail}"
-        copy.state, copy.down_since = CopyState.TRYING, self._now
+        copy.state, copy.down_since = CopyState.TRYING, fact.noticed_at or self._now
         if self.state is State.ENDING:
             return
         if fact.cause in {

@@ -176,7 +176,7 @@ def _dispatch(ctx: Context, event: SessionEvent | WideEvent) -> None:  # noqa: C
             if ctx.fired(event.name):
                 _timer(ctx, event.name)
         case PeerLost():
-            _gone(ctx, Cause.PEER_LOST, event.detail)
+            _gone(ctx, Cause.PEER_LOST, event.detail, event.noticed_at)
         case PeerSuspected():
             _suspect(ctx)
         case MediaFailed():
@@ -258,10 +258,10 @@ def _timer(ctx: Context, name: TimerName) -> None:
             assert_never(name)
 
 
-def _gone(ctx: Context, cause: Cause, detail: str) -> None:
+def _gone(ctx: Context, cause: Cause, detail: str, noticed_at: float | None = None) -> None:
     """Somebody who knows says that this session does not record any more."""
     if ctx.state in UP_STATES:
-        lose(ctx, cause, detail, goodbye=True)
+        lose(ctx, cause, detail, goodbye=True, noticed_at=noticed_at)
     elif ctx.state is State.INVITING:
         ctx.report(AttemptFailed(ctx.setup.server.uri, cause, detail))
         cancel(ctx, SessionVerdict(SessionSlug.FAILED, cause, detail))

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from sidestream.gateway.names import Names
 from sidestream.gateway.recordings import Recordings, RecordingsParts
 from sidestream.gateway.stream_runner import StreamTools
 from sidestream.gateway.trace import Traces
+from sidestream.gateway.turns import Turns
 from sidestream.observe.logging import logger
 from sidestream.observe.metrics import Metrics
 from sidestream.sip.builder import response_to
@@ -108,6 +110,7 @@ class FakeGateway:
         names = Names(lookup)
         self.store = CallStore(directory / "trace", StoreLimits(3600, 16 * 1024 * 1024))
         self.traces = Traces(conf.node.name, "127.0.0.1", conf.node.trace, self.store)
+        self.turns = Turns(slice_s=math.inf)
         self.recordings = Recordings(
             RecordingsParts(
                 node=conf.node,
@@ -123,6 +126,7 @@ class FakeGateway:
                 traces=self.traces,
                 clock=Clock(monotonic=lambda: self.now),
                 log=logger(),
+                turns=self.turns,
             )
         )
         self.calls = Calls(

@@ -1,6 +1,8 @@
 """The media of a recording: what the engine is told, and what it tells the sessions."""
 
 import asyncio
+import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -43,6 +45,7 @@ class Copies:
             "192.0.2.10",
             tell=self.news.append,
             guard=lambda step: step(),
+            in_turn=lambda step: step(),
             log=logger(),
         )
         legs = self.media.open_call()
@@ -123,6 +126,24 @@ async def test_what_the_engine_tells_is_the_sessions_that_it_sends_for() -> None
     copies.tell(event="recording_codec_unsupported", recording=2, label="1")
     copies.tell(event="recording_stats", recording=2, streams=[])
     assert copies.news == [FirstPacketSent(7), PeerLost(7, "nobody takes the media: refused")]
+
+
+async def test_what_waits_its_turn_is_the_former_sessions_when_the_streams_have_moved_on() -> None:
+    copies = Copies()
+    waiting: list[Callable[[], None]] = []
+    copies.copies._in_turn = waiting.append
+    copies.copies.start(StartMedia(7, 0, (FIRST,)))
+    before = time.monotonic()
+    copies.tell(event="recording_unreachable", recording=2, label="2", detail="refused")
+    noticed = time.monotonic()
+    copies.copies.start(StartMedia(8, 0, (FIRST,)))
+    for step in waiting:
+        step()
+    (lost,) = copies.news
+    assert isinstance(lost, PeerLost)
+    assert lost.session == 7, "the recorder that took over was given up"
+    assert lost.noticed_at is not None
+    assert before <= lost.noticed_at <= noticed
 
 
 async def test_an_engine_that_loses_a_copy_fails_its_session() -> None:

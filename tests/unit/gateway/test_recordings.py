@@ -1,9 +1,11 @@
 """The table of recordings: what belongs to a recorder's session, and what is anybody's."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from sidestream.gateway.recording_runner import GRACE_S
 from sidestream.gateway.recordings import KEYS_MAX
 from sidestream.sip.builder import response_to
 from sidestream.sip.digest import parse_credentials
@@ -17,6 +19,7 @@ from sidestream.sip.events import (
     ServerKey,
     ServerTransportFailed,
 )
+from sidestream.siprec.events import TimerFired, TimerName
 from sidestream.siprec.metadata import SnapshotRequest
 from sidestream.siprec.xml import serialize
 from unit.gateway.fake_gateway import FakeGateway
@@ -113,7 +116,7 @@ async def test_only_the_latest_transactions_are_remembered(tmp_path: Path) -> No
     for _ in range(KEYS_MAX + 5):
         call.ask(theirs, "OPTIONS")
     table = call.gateway.recordings
-    (session,) = table._sessions.values()
+    ((session,),) = (each.values() for each in table._sessions.values())
     assert len(session.servers) == len(table._servers) == KEYS_MAX
 
 
@@ -179,3 +182,44 @@ async def test_a_recorder_that_asks_for_credentials_gets_those_of_its_server(tmp
     assert credentials is not None
     assert (credentials.username, credentials.realm, credentials.uri) == ("rec", "recorders", again.uri)
     assert again.headers.get("Require") == "siprec"
+
+
+async def test_a_request_that_waited_until_its_session_was_over_is_answered_481(tmp_path: Path) -> None:
+    call = RecordedCall(tmp_path)
+    await call.answered()
+    theirs = call.accept()
+    call.gateway.turns.add(lambda: None)
+    assert call.ask(theirs, "OPTIONS") is None, "it was answered out of its turn"
+    call.gateway.recordings._calls[call.call_id].give_up("the gateway stops")
+    await call.settle()
+    _, response = call.gateway.sip.answers[-1]
+    assert (response.status, response.cseq.method) == (481, "OPTIONS")
+
+
+async def test_a_call_that_ends_before_its_recording_had_its_turn_asks_no_recorder(tmp_path: Path) -> None:
+    call = RecordedCall(tmp_path)
+    call.gateway.turns.add(lambda: None)
+    dialog = call.gateway.answered_call()
+    assert call.methods() == [], "the recorder was asked out of turn"
+    assert call.gateway.fake.all_of("open_recording"), "what is heard meanwhile is not kept"
+    await call.hang_up(dialog)
+    call.close_media()
+    await call.settle()
+    assert call.methods() == []
+    (record,) = call.gateway.records()
+    assert [each["result"] for each in record["recordings"]] == ["not-recorded"]  # type: ignore[attr-defined]
+
+
+async def test_a_timer_that_was_cleared_while_it_waited_does_nothing(tmp_path: Path) -> None:
+    call = RecordedCall(tmp_path, recording(FIRST, SECOND))
+    await call.answered()
+    (runner,) = call.gateway.recordings._calls[call.call_id].runners()
+    key = next(iter(runner._timers))
+    call.gateway.turns.add(lambda: None)
+    runner._on_timer(key, TimerFired(1, TimerName.SETUP))
+    call.accept()
+    runner._clear_timer(key)
+    await asyncio.sleep(2 * GRACE_S)
+    await call.settle()
+    assert call.methods() == ["INVITE"], "another recorder was asked"
+    assert runner.confirmed

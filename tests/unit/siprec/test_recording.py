@@ -335,6 +335,13 @@ def test_a_lost_recorder_is_replaced_by_the_next_with_the_same_ids() -> None:
     assert finish.copies[0].servers == (A.uri, B.uri)
 
 
+def test_a_gap_begins_when_the_loss_was_noticed_and_not_when_it_was_told() -> None:
+    scene = play(A, B).start().accept()
+    scene.apply(PeerLost(1, "unreachable", noticed_at=scene.now + 2.0), 10)
+    scene.accept()
+    assert only(scene.commands, GapMeasured) == GapMeasured(0, 8.1)
+
+
 def test_a_recorder_that_ends_the_session_is_not_asked_again() -> None:
     scene = play(A, B).start().accept()
     scene.bye(1)
