@@ -23,6 +23,8 @@ const LISTENER: u64 = u64::MAX;
 const COMMANDS: u64 = u64::MAX - 1;
 const TICK: Duration = Duration::from_millis(1);
 const LABELS: usize = 2;
+/// Batches of datagrams taken from a socket at once: on a busy machine more may always wait.
+const BATCHES: usize = 64;
 
 struct Connection {
     tcp: TcpStream,
@@ -121,13 +123,19 @@ impl Recorder {
         let Some(sockets) = &self.sockets else { return };
         let taken = &mut self.taken;
         for socket in &sockets.rtp {
-            while self
-                .receiver
-                .receive(socket, |port, at, packet| taken.take(port, at, packet))
-            {}
+            for _ in 0..BATCHES {
+                let receiver = &mut self.receiver;
+                if !receiver.receive(socket, |port, at, packet| taken.take(port, at, packet)) {
+                    break;
+                }
+            }
         }
         for socket in &sockets.rtcp {
-            while self.receiver.receive(socket, |_, _, _| {}) {}
+            for _ in 0..BATCHES {
+                if !self.receiver.receive(socket, |_, _, _| {}) {
+                    break;
+                }
+            }
         }
     }
 
@@ -140,7 +148,7 @@ impl Recorder {
                 }
                 Command::Report | Command::Finish => self.report(),
                 Command::Detail => {
-                    println!("{}", json!({"detail": {"streams": self.taken.detail()}}))
+                    println!("{}", json!({"detail": {"streams": self.taken.detail()}}));
                 }
                 Command::Die => self.die(),
                 Command::End => return true,

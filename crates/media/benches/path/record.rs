@@ -60,7 +60,7 @@ pub fn record(calls: usize, frames: u64) {
         })
         .collect();
     let warm_up = WARM_UP / 10;
-    let mut spent = 0;
+    let mut used = 0;
     for frame in 0..warm_up + frames {
         for side in Side::BOTH {
             for some in living.chunks_mut(AT_ONCE) {
@@ -68,18 +68,18 @@ pub fn record(calls: usize, frames: u64) {
                 let sent = loan.tally.recording_packets;
                 measured_record(some, side, frame, &mut turn(&mut loan, now));
                 if frame >= warm_up {
-                    spent += cpu() - before;
+                    used += cpu() - before;
                 }
                 let sent = (loan.tally.recording_packets - sent) as usize;
                 assert!(sent == some.len() || frame < warm_up, "{sent} were sent");
-                drain(&ears[side.index()], sent);
+                drain(&ears[side.index()], sent, 172);
             }
         }
         now += FRAME;
         reports.set_nonblocking(true).unwrap();
         while reports.recv(&mut [0; 2048]).is_ok() {}
     }
-    show("record", calls, spent, 2 * frames * calls as u64);
+    show("record", calls, used, 2 * frames * calls as u64);
 }
 
 fn turn(loan: &mut Loan, now: u64) -> ForkTurn<'_> {
@@ -133,7 +133,7 @@ pub fn floor(calls: usize, frames: u64) {
             pair
         })
         .collect();
-    let mut spent = 0;
+    let mut used = 0;
     for frame in 0..frames {
         for side in 0..2 {
             for some in ports.chunks(AT_ONCE) {
@@ -142,17 +142,12 @@ pub fn floor(calls: usize, frames: u64) {
                 for pair in some {
                     pair[side].send(&packet).unwrap();
                 }
-                spent += cpu() - before;
-                drain(&ears[side], some.len());
+                used += cpu() - before;
+                drain(&ears[side], some.len(), 172);
             }
         }
     }
-    show(
-        "floor of recording",
-        calls,
-        spent,
-        2 * frames * calls as u64,
-    );
+    show("floor of recording", calls, used, 2 * frames * calls as u64);
 }
 
 const SPEC: &str = r#"{"recordingId":"r","dtmf":"relay","earlyMs":0,"startNs":0,"streams":[
