@@ -46,7 +46,9 @@ NUMBERS = st.integers(0, 30)
 SESSION_TIMERS = [TimerName.SESSION_A, TimerName.SESSION_B]
 TIMED = st.sampled_from(call_steps.TIMED)
 OPTIONS = st.sampled_from(call_steps.OPTIONS)
-FEATURES = st.tuples(*[st.builds(Features, prack=st.sampled_from(Use)) for _ in Side])
+FEATURES = st.tuples(
+    *[st.builds(Features, prack=st.sampled_from(Use), follow_redirects=st.booleans()) for _ in Side]
+)
 PROGRESS: st.SearchStrategy[Step] = st.one_of(
     st.builds(ring_reliably, st.sampled_from([1, 1, 2, 2, 3, 4]), BODIES, TAGS),
     st.builds(prack, st.sampled_from([Side.A, Side.A, Side.B]), BODIES, st.sampled_from([0, 0, 0, 1])),

@@ -19,6 +19,7 @@ from sidestream.call.giving_up import cancel_attempt, give_up
 from sidestream.call.leg import Exchange
 from sidestream.call.messages import contact_value, first_invite, target_uri, warning_value
 from sidestream.call.pending import Attempt
+from sidestream.call.redirection import told
 from sidestream.call.session_timers import refusal
 from sidestream.call.setup import PeerHop
 from sidestream.call.side import Side
@@ -123,8 +124,22 @@ def refused(ctx: CallContext, attempt: Attempt, response: Response) -> None:
     if (
         _try_without_srtp(ctx, attempt, status)
         or _try_longer_interval(ctx, attempt, response)
+        or _try_target(ctx, attempt, status, response)
         or _try_another(ctx, status)
     ):
+        return
+    if 300 <= status < 400 and not ctx.setup.callee.features.follow_redirects:
+        slug, extra = Slug.REDIRECTED, told(response)
+        detail = _with_words(slug, f"the peer said {said}")
+        end(
+            ctx,
+            slug,
+            status=status,
+            phrase=response.reason,
+            headers=response.headers,
+            extra=extra,
+            detail=detail,
+        )
         return
     rejected = attempt.unanswered is NotAnswered.REJECTED
     slug = Slug.CREDENTIALS_REJECTED if rejected else slug_of_status(status)
@@ -150,7 +165,7 @@ def unreached(ctx: CallContext, attempt: Attempt, slug: Slug) -> None:
         return
     rule = RULES[slug]
     give_up(ctx, attempt, rule.status, "no response" if slug is Slug.PEER_TIMEOUT else "out of reach")
-    if not _try_another(ctx, rule.status):
+    if not _try_target(ctx, attempt, rule.status) and not _try_another(ctx, rule.status):
         end(ctx, slug)
 
 
@@ -213,6 +228,28 @@ def _try_longer_interval(ctx: CallContext, attempt: Attempt, response: Response)
     return True
 
 
+def _try_target(ctx: CallContext, attempt: Attempt, status: int, response: Response | None = None) -> bool:
+    """Try the next contact that a redirection named (RFC 3261 8.1.3.4), while the caller can have another.
+
+    A caller that has a reliable answer from the one who redirected, or whom all of the callee's places turn
+    down (6xx), is not.
+    """
+    if not ctx.setup.callee.features.follow_redirects or ctx.caller.session.can_offer is not (
+        attempt.exchange is None
+    ):
+        return False
+    if response is not None and 300 <= status < 400:
+        ctx.targets.take(response, attempt.request.uri)
+    if status >= 600 or not ctx.targets.waiting or ctx.state not in {CallState.CALLING, CallState.RINGING}:
+        return False
+    target = ctx.targets.waiting.popleft()
+    ctx.callee.begin_anew()
+    exchange = attempt.exchange and offer_on(ctx, Side.A, attempt.exchange.offer)
+    hosts = {SipUri.parse(peer.uri).host.lower() for peer in ctx.setup.peers}
+    _try_peer(ctx, exchange, PeerHop(str(target)), foreign=target.host.lower() not in hosts)
+    return True
+
+
 def _peers_tried(ctx: CallContext) -> int:
     return sum(not attempt.again for attempt in ctx.attempts)
 
@@ -238,6 +275,8 @@ def _try_peer(
     exchange: Exchange | None,
     again: PeerHop | None = None,
     former: Request | None = None,
+    *,
+    foreign: bool = False,
 ) -> None:
     """Send an INVITE to the next peer, or to one once more, with the offer when there is one.
 
@@ -246,6 +285,7 @@ def _try_peer(
         exchange: The offer.
         again: The peer, when it is not the next one.
         former: Its INVITE that this one goes on from, with the next number (RFC 4028 7.3).
+        foreign: Whether it is no host of the trunk.
     """
     peer = again or ctx.setup.peers[_peers_tried(ctx)]
     setup, callee, original = ctx.setup, ctx.callee, ctx.invite.request
@@ -269,6 +309,7 @@ def _try_peer(
         session=callee.session,
         reliable=reliable,
         again=again is not None,
+        foreign=foreign,
     )
     callee.place = attempt.place
     ctx.attempt = attempt

@@ -25,7 +25,7 @@ def answer_challenge(ctx: CallContext, number: int, pending: Pending, response: 
     if response.status not in CHALLENGES or isinstance(pending, Acknowledgement) or _is_over(ctx, pending):
         return False
     leg = ctx.leg(pending.side.other if isinstance(pending, Crossing) else pending.side)
-    client = leg.setup.auth
+    client = ctx.auth_of(leg)
     if client is None:
         return False
     outcome = client.answer(_sent(pending), response, pending.place, pending.trail)

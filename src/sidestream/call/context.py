@@ -29,6 +29,7 @@ from sidestream.call.participants import callee_of, caller_of
 from sidestream.call.pending import Acknowledgement, Attempt, Crossing, Pending
 from sidestream.call.progress import Progress
 from sidestream.call.record import CallSnapshot, LegRecord
+from sidestream.call.redirection import Targets
 from sidestream.call.setup import CallSetup, LegSetup
 from sidestream.call.side import Side
 from sidestream.call.state import CallState, checked_call_move
@@ -37,6 +38,7 @@ from sidestream.errors import StateError
 from sidestream.sdp.model import Origin, SessionDescription
 from sidestream.sip.dialog import Dialog
 from sidestream.sip.digest import credentials_of
+from sidestream.sip.digest_client import DigestClient
 from sidestream.sip.events import ServerKey
 from sidestream.sip.hop import Hop
 from sidestream.sip.message import Headers, Message, Request, Response
@@ -70,6 +72,7 @@ class CallContext:
         self._credentials: dict[int, HeaderList] = {}
         self.open: dict[ServerKey, Request] = {invite.key: invite.request}
         """Requests of both parties that have no final response yet."""
+        self.targets = Targets()
         self.timers: set[TimerName] = set()
         self.bridged = False
         self.rang_at: datetime | None = None
@@ -145,11 +148,16 @@ class CallContext:
 
         It carries credentials at once where the leg's party has challenged requests before.
         """
-        client = self.leg(side).setup.auth
+        client = self.auth_of(self.leg(side))
         if client is not None:
             place = self.callee.place if isinstance(pending, Acknowledgement) else pending.place
             client.dress(request, place)
         return self.send_again(side, request, next_hop, pending)
+
+    def auth_of(self, leg: Leg) -> DigestClient | None:
+        """Our credentials on a leg; none where a redirection led away from the trunk they are for."""
+        foreign = leg is self.callee and self.attempt is not None and self.attempt.foreign
+        return None if foreign else leg.setup.auth
 
     def send_again(self, side: Side, request: Request, next_hop: NextHop, pending: Pending) -> int:
         """Send a request as it is; see `send`."""

@@ -34,6 +34,9 @@ class Features:
     min_se: int = session_timer.MIN_SE_S
     """Shortest interval that the leg takes, in seconds."""
 
+    follow_redirects: bool = False
+    """Whether the contacts of a 3xx are tried; else the caller is told them."""
+
     @property
     def methods(self) -> frozenset[str]:
         """Methods that a party of the leg may send."""

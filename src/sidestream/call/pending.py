@@ -64,6 +64,8 @@ class Attempt:
     """A 2xx that waits for the caller's PRACK (RFC 3262 3)."""
     given_up: bool = False
     """Cancelled, or answered by another fork: whatever it answers, the call goes on without it."""
+    foreign: bool = False
+    """Whether a redirection led it away from the hosts of the trunk, which our credentials are for."""
     again: bool = False
     """Whether the same peer was asked before, for SRTP."""
     ended_at: datetime | None = None

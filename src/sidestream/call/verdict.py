@@ -176,7 +176,7 @@ RULES: dict[Slug, SlugRule] = {
     Slug.MEDIA_NOT_ACCEPTED: SlugRule(_REJECTED, 488, "The far side accepts none of the offered media."),
     Slug.REJECTED: SlugRule(_REJECTED, 403, "The far side rejected the call."),
     Slug.REDIRECTED: SlugRule(
-        _REJECTED, 480, "The far side redirected the call; redirections are not followed."
+        _REJECTED, 480, "The far side redirected the call, and led nowhere that could be tried."
     ),
     Slug.PEER_FAILED: SlugRule(_FAILED, 500, "Every peer of the route failed to carry the call."),
     Slug.PEER_TIMEOUT: SlugRule(

@@ -55,6 +55,7 @@ from sidestream.config.values import (
     Policy,
     PortRange,
     RecordingSrtp,
+    Redirect,
     Seconds,
     Secret,
     SipListener,
@@ -258,6 +259,10 @@ class Trunk:
     """Interval within which a session is refreshed, in whole seconds."""
     min_se: Annotated[Seconds, Duration("90s", "24h")] = 90
     """Shortest interval that the far side may ask for; a shorter one is answered 422."""
+    redirect: Annotated[Redirect, Choice(Redirect)] = Redirect.PASS
+    """What becomes of a redirection (3xx) by a peer: `pass` tells the caller, with its contacts; `follow`
+    tries the contacts in the order of their q, eight at most and none twice. Contacts at other hosts than
+    the trunk's peers never get its credentials."""
     max_calls: Annotated[int | None, Whole(1, 100_000, "unlimited")] = None
     """Calls at once on this trunk; `unlimited`: as many as the gateway takes."""
     message_rate: Annotated[int | None, Whole(1, 1_000_000, "unlimited")] = None

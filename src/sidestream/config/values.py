@@ -185,6 +185,13 @@ class RecordingSrtp(StrEnum):
     OFF = "off"
 
 
+class Redirect(StrEnum):
+    """What becomes of a peer's redirection."""
+
+    PASS = "pass"  # noqa: S105 - not a password
+    FOLLOW = "follow"
+
+
 class Encoding(StrEnum):
     """The encoding of a stream's audio (stream protocol section 3)."""
 

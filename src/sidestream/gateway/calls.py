@@ -33,7 +33,7 @@ from sidestream.call.record import CallSnapshot, LegRecord
 from sidestream.call.setup import CallLimits, CallSetup, LegSetup, ServerIdentity
 from sidestream.call.verdict import RULES, Slug, Verdict, verdict
 from sidestream.config.model import Node, Trunk, VoiceService
-from sidestream.config.values import Srtp
+from sidestream.config.values import Redirect, Srtp
 from sidestream.gateway.admission import Admission, Admitted, Refused, TokenBucket
 from sidestream.gateway.call_log import log_ending
 from sidestream.gateway.call_runner import CallEnd, CallRunner, CallStart, CallTools
@@ -477,4 +477,5 @@ def _features(trunk: Trunk) -> Features:
         timer=Use(trunk.session_timer.value),
         session_expires=round(trunk.session_expires),
         min_se=round(trunk.min_se),
+        follow_redirects=trunk.redirect is Redirect.FOLLOW,
     )

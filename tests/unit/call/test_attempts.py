@@ -168,13 +168,6 @@ def test_a_challenge_is_between_the_peer_and_us(status: int) -> None:
     assert bench.verdict.slug is Slug.PEER_WANTS_CREDENTIALS
 
 
-def test_a_redirection_is_not_followed() -> None:
-    bench = CallBench().start()
-    bench.reply(bench.invited, 302)
-    assert bench.final().status == 480
-    assert bench.verdict.slug is Slug.REDIRECTED
-
-
 def test_a_peer_that_rings_too_long_is_cancelled_and_the_caller_hears_480() -> None:
     bench = CallBench(peers=2, limits=CallLimits(ring_timeout=30)).start()
     bench.ring()

@@ -168,6 +168,12 @@ def expired() -> CallBench:
     return bench
 
 
+def led_nowhere() -> CallBench:
+    bench = CallBench(features=(Features(), Features(follow_redirects=True))).start()
+    bench.reply(bench.invited, 302, headers=[("Contact", "<tel:+4930999>")])
+    return bench
+
+
 def unmet() -> CallBench:
     return CallBench(features=(Features(prack=Use.REQUIRED), Features())).start()
 
@@ -197,7 +203,7 @@ ENDINGS: dict[Slug, Callable[[], CallBench]] = {
     Slug.NUMBER_NOT_FOUND: lambda: refused(404),
     Slug.MEDIA_NOT_ACCEPTED: lambda: refused(488),
     Slug.REJECTED: lambda: refused(403),
-    Slug.REDIRECTED: lambda: refused(302),
+    Slug.REDIRECTED: led_nowhere,
     Slug.PEER_FAILED: lambda: refused(500),
     Slug.PEER_TIMEOUT: timed_out,
     Slug.PEER_UNREACHABLE: unreachable,
