@@ -133,7 +133,7 @@ class Resolver:
             raise ResolveError(str(error), hint=hint) from error
 
     def _hops(self, located: Located, uri: SipUri) -> tuple[Hop, ...]:
-        """The hops; those over TLS have to prove the name in the URI (RFC 5922), not what the DNS made of it."""
+        """The hops; those over TLS have to prove the name in the URI (RFC 5922), not what it led to."""
         domain = uri.address.lower() if family_of(uri.address) is None else None
         hops: list[Hop] = []
         for target in located.targets:

@@ -21,11 +21,11 @@ from sidestream._media import Engine, MediaError
 from sidestream.call import features
 from sidestream.call.events import HangUpBy
 from sidestream.call.routing import PeerAddress
-from sidestream.call.setup import ServerIdentity
+from sidestream.call.setup import SECURE_CONTACT, ServerIdentity
 from sidestream.config.model import Configuration
 from sidestream.config.problems import Problem
 from sidestream.config.signalling import Dns
-from sidestream.config.uris import parse_peer
+from sidestream.config.uris import is_sips, parse_peer
 from sidestream.config.values import milliseconds
 from sidestream.errors import Fault, SidestreamError
 from sidestream.gateway import media as media_module
@@ -483,7 +483,8 @@ def _read_sip(stack: SipStack) -> dict[Metric, Reading]:
 
 def _asker(contacts: Mapping[str, str], uri: str) -> Asker:
     """Who asks a peer for a sign of life."""
-    contact = contacts.get(parse_peer(uri).transport) or next(iter(contacts.values()))
+    key = SECURE_CONTACT if is_sips(uri) else parse_peer(uri).transport
+    contact = contacts.get(key) or next(iter(contacts.values()))
     return Asker(
         from_uri=contact.partition(";")[0], contact=f"<{contact}>", user_agent=USER_AGENT, token=new_token
     )
