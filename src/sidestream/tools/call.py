@@ -226,7 +226,9 @@ async def run_call(options: CallOptions, say: Say) -> CallReport:
     listen = _listen_of(options)
     with tempfile.TemporaryDirectory(prefix="sidestream-tls-") as made:
         tls = _tls_of(options, listen, Path(made))
-    phone = await Phone.open(PhoneOptions(listen, _user_of(options.sender), options.display_name, law, tls))
+    phone = await Phone.open(
+        PhoneOptions(listen, _user_of(options.sender), options.display_name, law, tls=tls)
+    )
     try:
         with interruptible() as interrupted:
             say("listening", f"{phone.contact}")
