@@ -108,6 +108,9 @@ class NullEngine:
     def bridge(self, call: int, on: bool, /) -> None:
         """See `Engine`."""
 
+    def query_call(self, call: int) -> None:
+        """See `Engine`."""
+
     def close_call(self, call: int) -> None:
         """See `Engine`."""
         self._closed.append(call)

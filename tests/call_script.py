@@ -122,7 +122,6 @@ class CallBench:
         srtp: Protection of the caller's and the callee's leg.
         features: Of the caller's trunk and the callee's.
         auth: Credentials of the trunks, by side.
-        uri: Request-URI of the INVITE; the bench's own when None.
     """
 
     def __init__(  # noqa: PLR0913 - a test names the few that it is about
@@ -138,7 +137,6 @@ class CallBench:
         srtp: tuple[Protection, Protection] | None = None,
         features: tuple[Features, Features] = (Features(), Features()),
         auth: Mapping[Side, DigestClient] | None = None,
-        uri: str | None = None,
     ) -> None:
         tokens = count(1)
         auth = auth or {}
@@ -178,7 +176,6 @@ class CallBench:
                     "udp": "sip:192.0.2.1:5060",
                     "tcp": "sip:192.0.2.1:5060;transport=tcp",
                     "tls": "sip:192.0.2.1:5061;transport=tls",
-                    "sips": "sips:192.0.2.1:5061",
                 },
                 user_agent="Sidestream",
             ),
@@ -186,7 +183,6 @@ class CallBench:
             limits=limits or CallLimits(),
         )
         self.invite = self._new_request(self.caller, "INVITE", offer, headers, content_type)
-        self.invite.uri = uri or self.invite.uri
         self.invite_key = ServerKey(next(self.keys))
         self.b2bua = B2bua(self.setup, RequestArrived(self.invite_key, self.invite, CALLER), self.now)
         self.caller.our_tag = self.b2bua.dialog_ids()[0][1]

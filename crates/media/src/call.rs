@@ -3,6 +3,7 @@ use crate::clock::{Nanos, MILLISECOND};
 use crate::dtmf::Press;
 use crate::events::{Event, SideStats};
 use crate::leg::{Heard, Leg, Turn};
+use crate::level::DeadAir;
 use crate::orders::{LegSpec, Side};
 use crate::tap::NEVER;
 
@@ -13,6 +14,7 @@ pub struct Call {
     legs: [Leg; 2],
     bridged: bool,
     idle: IdleWatch,
+    air: DeadAir,
 }
 
 /// Notices that neither leg has media.
@@ -60,6 +62,7 @@ impl Call {
             legs,
             bridged: false,
             idle,
+            air: DeadAir::new(),
         }
     }
 
@@ -95,6 +98,11 @@ impl Call {
     fn watch(&mut self, now: Nanos) {
         let held = self.legs.iter().any(Leg::is_held);
         self.idle.set_active(self.bridged && !held, now);
+        if self.bridged && !held {
+            self.air.begin(now);
+        } else {
+            self.air.pause(now);
+        }
     }
 
     /// Reads one packet of a leg and relays it. Returns it for those who listen in: the taps of streams, and
@@ -108,6 +116,9 @@ impl Call {
         };
         let heard = leg.receive(turn)?;
         self.idle.on_media(turn.now);
+        if heard.audible {
+            self.air.heard(turn.now);
+        }
         if self.bridged {
             match heard.format.relay_as {
                 Some(payload_type) => across.send(&heard, payload_type, turn),
@@ -146,6 +157,11 @@ impl Call {
         for leg in &mut self.legs {
             leg.end(turn);
         }
+    }
+
+    /// The longest time in which neither party was heard, in milliseconds; what is held is left out.
+    pub fn dead_air_ms(&self, now: Nanos) -> u64 {
+        self.air.longest(now) / MILLISECOND
     }
 
     /// What came and went so far.

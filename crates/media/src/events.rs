@@ -24,6 +24,8 @@ pub enum Event {
         call: u64,
         /// Both legs.
         sides: Vec<SideStats>,
+        /// The longest time in which neither party was heard.
+        dead_air_ms: u64,
     },
     /// The legs are closed.
     CallClosed {
@@ -31,6 +33,8 @@ pub enum Event {
         call: u64,
         /// Both legs' final numbers.
         sides: Vec<SideStats>,
+        /// The longest time in which neither party was heard.
+        dead_air_ms: u64,
     },
     /// Neither leg had media for the limit.
     MediaTimeout {
@@ -233,6 +237,22 @@ pub struct SideStats {
     pub ssrc_changes: u64,
     /// Interarrival jitter.
     pub jitter_ms: f64,
+    /// The highest that it has been.
+    pub jitter_max_ms: f64,
+    /// How often one or more packets in a row did not come, or came late.
+    pub loss_bursts: u64,
+    /// Packets that the party misses of what we sent, by its last report.
+    pub remote_lost: Option<i32>,
+    /// Jitter that the party sees, by its last report.
+    pub remote_jitter_ms: Option<f64>,
+    /// Packets that were looked at for their level.
+    pub measured: u32,
+    /// Of these, those that were silence.
+    pub silent: u32,
+    /// Of these, those at the end of the scale.
+    pub clipped: u32,
+    /// Mean level of what was no silence, in dB to the overload point.
+    pub level_dbov: Option<f64>,
     /// Estimated opinion score; none before anything was received.
     pub mos: Option<f64>,
     /// Round trip by RTCP; none when never measured.

@@ -8,6 +8,7 @@ use crate::clock::{Clock, Nanos};
 use crate::dtmf::{Detector, EventBlock, EventPacket, Press};
 use crate::events::SideStats;
 use crate::formats::{Format, FormatTable};
+use crate::level::Level;
 use crate::orders::{LegCodec, LegSpec, RemoteAddress, Side};
 use crate::ports::LegSockets;
 use crate::random::Random;
@@ -95,6 +96,8 @@ pub struct Heard {
     pub format: Format,
     /// Key presses that it ended.
     pub presses: [Option<Press>; 2],
+    /// Whether it was looked at, and somebody was heard in it.
+    pub audible: bool,
 }
 
 impl Heard {
@@ -129,6 +132,7 @@ pub struct Leg {
     srtp: Option<Box<Srtp>>,
     reports: Reports,
     reception: Reception,
+    level: Level,
     transmission: Transmission,
     alien: u64,
     malformed: u64,
@@ -176,6 +180,7 @@ impl Leg {
             srtp: None,
             reports: Reports::new(random),
             reception: Reception::default(),
+            level: Level::default(),
             transmission: Transmission::default(),
             alien: 0,
             malformed: 0,
@@ -314,10 +319,18 @@ impl Leg {
             header,
             format,
             presses: [None, None],
+            audible: false,
         };
         let mut facts = heard.facts();
-        if let TapCodec::Event { clock_rate } = format.codec {
-            heard.presses = self.detect(&heard, clock_rate, turn);
+        match format.codec {
+            TapCodec::Event { clock_rate } => {
+                heard.presses = self.detect(&heard, clock_rate, turn);
+            }
+            TapCodec::Audio(audio) => {
+                let payload = &turn.packet[heard.header.payload.clone()];
+                heard.audible = self.level.observe(&audio, payload, turn.now);
+            }
+            _ => {}
         }
         if !matches!(
             format.codec,
@@ -521,6 +534,7 @@ impl Leg {
         let loss = 100.0 * reception.lost() as f64 / expected.max(1) as f64;
         let jitter_ms = reception.jitter_ms();
         let rtt_ms = self.reports.rtt_ms();
+        let at_party = self.reports.loss_at_party();
         let mos = (reception.packets > 0)
             .then(|| estimate_mos(loss, jitter_ms, rtt_ms.unwrap_or_default()));
         SideStats {
@@ -539,6 +553,14 @@ impl Leg {
             unsent: self.unsent,
             ssrc_changes: reception.ssrc_changes,
             jitter_ms,
+            jitter_max_ms: reception.jitter_max_ms(),
+            loss_bursts: reception.bursts,
+            remote_lost: at_party.map(|report| report.cumulative_lost),
+            remote_jitter_ms: at_party.and_then(|report| self.transmission.ms_of(report.jitter)),
+            measured: self.level.measured,
+            silent: self.level.silent,
+            clipped: self.level.clipped,
+            level_dbov: self.level.dbov(),
             mos,
             rtt_ms,
         }

@@ -16,6 +16,7 @@ pub mod events;
 pub mod fork;
 pub mod formats;
 pub mod leg;
+pub mod level;
 pub mod orders;
 pub mod pool;
 pub mod ports;

@@ -114,6 +114,7 @@ mod tests {
         Event::CallClosed {
             call,
             sides: Vec::new(),
+            dead_air_ms: 0,
         }
     }
 

@@ -24,6 +24,9 @@ pub struct Reception {
     pub late: u64,
     /// How often the source changed after the first.
     pub ssrc_changes: u64,
+    /// How often one or more numbers in a row were skipped.
+    pub bursts: u64,
+    jitter_max_ms: f64,
 }
 
 /// The counters at the last report (RFC 3550 A.3, fraction lost).
@@ -85,7 +88,10 @@ impl Reception {
         let first = self.sequence.newest().is_none();
         let lost_before = self.lost_of_source();
         match self.sequence.observe(sequence) {
-            Arrival::Newer { .. } => self.unique_of_source += 1,
+            Arrival::Newer { skipped } => {
+                self.unique_of_source += 1;
+                self.bursts += u64::from(skipped > 0);
+            }
             Arrival::Late => {
                 self.unique_of_source += 1;
                 self.late += 1;
@@ -121,6 +127,7 @@ impl Reception {
                 .unsigned_abs()
                 .min(u64::from(packet.clock_rate) * 10);
             self.jitter_units += (difference as f64 - self.jitter_units) / 16.0;
+            self.jitter_max_ms = self.jitter_max_ms.max(self.jitter_ms());
         }
         self.transit = Some(transit);
     }
@@ -155,6 +162,11 @@ impl Reception {
             return 0.0;
         }
         self.jitter_units * 1000.0 / f64::from(self.clock_rate)
+    }
+
+    /// The highest that the jitter has been, in milliseconds.
+    pub const fn jitter_max_ms(&self) -> f64 {
+        self.jitter_max_ms
     }
 
     /// Numbers for the next report block; moves the mark that "since the last report" counts from.
@@ -218,6 +230,11 @@ impl Transmission {
         self.bytes += packet.length as u64;
     }
 
+    /// Timestamp units of what is sent, in milliseconds; none before anything was sent.
+    pub fn ms_of(&self, units: u32) -> Option<f64> {
+        (self.clock_rate > 0).then(|| f64::from(units) * 1000.0 / f64::from(self.clock_rate))
+    }
+
     /// The media timestamp that belongs to `now` (RFC 3550 section 6.4.1).
     pub fn timestamp_at(&self, now: Nanos) -> u32 {
         self.timestamp
@@ -270,6 +287,7 @@ mod tests {
             reception.observe(&packet(1, number, u32::from(number) * 160), 0);
         }
         assert_eq!((reception.packets, reception.lost()), (6, 2));
+        assert_eq!(reception.bursts, 2);
         assert_eq!((reception.late, reception.duplicate), (1, 1));
         let report = reception.report().unwrap();
         assert_eq!(
@@ -310,6 +328,7 @@ mod tests {
                 let now = step * 20 * MILLISECOND + delay;
                 reception.observe(&packet(1, step as u16, step as u32 * 160), now);
             }
+            assert!(reception.jitter_max_ms() >= reception.jitter_ms());
             reception.jitter_ms()
         };
         assert!(run(0) < 0.01);

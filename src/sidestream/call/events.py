@@ -11,7 +11,6 @@ from enum import StrEnum
 from sidestream.sip.events import ServerKey
 from sidestream.sip.hop import Source
 from sidestream.sip.message import Request, Response
-from sidestream.sip.tls_failure import TlsTrouble
 
 
 class HangUpBy(StrEnum):
@@ -112,13 +111,9 @@ class RequestTimedOut:
 
 @dataclass(frozen=True, slots=True)
 class RequestTransportFailed:
-    """The request could not be sent to any of its hops, or none could be resolved.
-
-    `trouble` says why the last one failed, where that was TLS.
-    """
+    """The request could not be sent to any of its hops, or none could be resolved."""
 
     request_id: int
-    trouble: TlsTrouble | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """One call at work: brings events to its `B2bua`, carries out what it orders, and sees it to its record."""
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
@@ -37,6 +38,7 @@ from sidestream.call.events import (
     TimerName,
 )
 from sidestream.call.facts import CallAnswered, Fact
+from sidestream.call.quality import CallQuality
 from sidestream.call.record import CallSnapshot
 from sidestream.call.setup import CallSetup
 from sidestream.call.verdict import Slug, Verdict, verdict
@@ -46,6 +48,7 @@ from sidestream.gateway.media import CallMedia, Media, MediaError
 from sidestream.gateway.names import NameNotResolvedError, Names, numeric
 from sidestream.gateway.next_hop import hops_of
 from sidestream.gateway.peer_pings import peer_of
+from sidestream.gateway.quality_watch import QualityWatch
 from sidestream.gateway.recorder import Gate
 from sidestream.gateway.sip_orders import SipOrders
 from sidestream.observe import metrics
@@ -189,6 +192,7 @@ class CallRunner:
         self._failure_seen = False
         self._sides: list[SideStats] = []
         self._asked: list[asyncio.Future[None]] = []
+        self._watch = QualityWatch(self._ask_figures, start.log)
         self._followers = start.followers
         self._begun = False
         self._peer = ""
@@ -234,6 +238,16 @@ class CallRunner:
     def sides(self) -> list[SideStats]:
         """What was last known of both legs' media; none before it was asked for."""
         return self.end.sides if self.end else self._sides
+
+    @property
+    def quality(self) -> CallQuality | None:
+        """How the call's media went so far; None when nothing is known of it."""
+        return self._watch.quality(self.snapshot().duration_s)
+
+    def _ask_figures(self) -> None:
+        """Have the engine tell what it knows; when it has let go of the call, it has told all."""
+        with contextlib.suppress(MediaError):
+            self._tools.media.query_call(self._media)
 
     async def refresh(self, within: float) -> None:
         """Have the engine tell what it knows of the legs' media, and wait for it, for `within` seconds."""
@@ -378,6 +392,7 @@ class CallRunner:
 
     def _update_leg(self, update: UpdateLegMedia) -> None:
         self._followers.hear_media(update)
+        self._watch.hear_media(update)
         if update.remote is None or numeric(update.remote.host) is not None:
             self._order_media(lambda: self._tools.media.set_leg(self._media, update))
         else:
@@ -431,11 +446,13 @@ class CallRunner:
                 self._log.error("the media engine lost the call", detail=detail)
                 self.apply(MediaFailed(detail))
             case CallClosed(sides=sides):
+                self._watch.learn(event)
                 self._learn_sides(sides)
                 if self.end is not None:
                     self.end.sides, self.end.media_closed = sides, True
                     self.check_finished()
             case CallStats(sides=sides):
+                self._watch.learn(event)
                 self._learn_sides(sides)
             case _:
                 assert_never(event)
@@ -456,6 +473,7 @@ class CallRunner:
         self._peer = peer_of(fact, self._peer)
         self._tools.on_fact(fact, self._peer)
         self._followers.hear(fact)
+        self._watch.hear(fact)
 
     def _close(self, ending: Verdict, record: CallSnapshot) -> CallEnd:
         end = self.end = CallEnd(record, ending, self._sides)
@@ -463,6 +481,7 @@ class CallRunner:
             self._waiting.cancel()
         for name in list(self._timers):
             self._clear_timer(name)
+        self._watch.close()
         self._queue.clear()
         self._keys.ended(self, end)
         try:

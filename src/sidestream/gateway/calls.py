@@ -27,7 +27,7 @@ from sidestream.call.events import (
     ResponseTransportFailed,
 )
 from sidestream.call.features import EVERYTHING, Features, Use
-from sidestream.call.messages import dressed_response, warning_about
+from sidestream.call.messages import dressed_response
 from sidestream.call.participants import callee_of, caller_of
 from sidestream.call.record import CallSnapshot, LegRecord
 from sidestream.call.setup import CallLimits, CallSetup, LegSetup, ServerIdentity
@@ -43,9 +43,17 @@ from sidestream.gateway.followers import CallFollowers
 from sidestream.gateway.ids import new_id, new_token, new_traceparent
 from sidestream.gateway.journal import Journal
 from sidestream.gateway.media import CallMedia, MediaError
+from sidestream.gateway.quality_watch import count_quality
 from sidestream.gateway.recording_plan import choose_recordings
 from sidestream.gateway.recordings import Recordings
-from sidestream.gateway.records import Followed, encode_record, ended_call, parties_of, still_open
+from sidestream.gateway.records import (
+    Followed,
+    MediaFigures,
+    encode_record,
+    ended_call,
+    parties_of,
+    still_open,
+)
 from sidestream.gateway.stream_plan import CallFacts, choose_streams
 from sidestream.gateway.stream_runner import CallClock, StreamTools
 from sidestream.gateway.streamer import CallStreams
@@ -74,7 +82,6 @@ from sidestream.sip.events import (
 )
 from sidestream.sip.message import Request
 from sidestream.sip.reliability import option_tags
-from sidestream.sip.secure import SIPS_NOT_ALLOWED
 
 REFRESH_S: Final = 0.5
 """How long the media engine may take to tell what it knows of a call."""
@@ -177,7 +184,8 @@ class Calls:
             return None
         followers = self._entries[runner].followers
         followed = Followed(followers.streams.records(), followers.recordings.records())
-        record = encode_record(self._parts.node.name, snapshot, runner.sides, followed, runner.source)
+        media = MediaFigures(runner.sides, runner.quality)
+        record = encode_record(self._parts.node.name, snapshot, media, followed, runner.source)
         return still_open(msgspec.json.decode(record), followers.open_ids())
 
     def hang_up_all(self, by: HangUpBy, reason: str) -> None:
@@ -208,9 +216,9 @@ class Calls:
             case ClientTimedOut(key=key):
                 runner, number = self._client(key)
                 self._bring(runner, RequestTimedOut(number))
-            case ClientTransportFailed(key=key, trouble=trouble):
+            case ClientTransportFailed(key=key):
                 runner, number = self._client(key)
-                self._bring(runner, RequestTransportFailed(number, trouble))
+                self._bring(runner, RequestTransportFailed(number))
             case AckTimedOut(key=key):
                 self._bring(self._servers.get(key), AnswerNotAcknowledged(key))
             case PrackTimedOut(key=key):
@@ -258,7 +266,11 @@ class Calls:
         self._by_id.pop(runner.setup.call_id, None)
         followed = Followed(followers.streams.records(), followers.recordings.records())
         self._parts.recordings.forget(followers.recordings)
-        record = encode_record(self._parts.node.name, end.snapshot, end.sides, followed, runner.source)
+        quality = runner.quality
+        if quality is not None and end.snapshot.answered_at is not None:
+            count_quality(self._parts.tools.metrics, quality)
+        media = MediaFigures(end.sides, quality)
+        record = encode_record(self._parts.node.name, end.snapshot, media, followed, runner.source)
         self._keep(end.snapshot, record)
 
     def _keep(self, snapshot: CallSnapshot, record: bytes) -> None:
@@ -436,8 +448,6 @@ class Calls:
         ending = verdict(refused.slug, detail=refused.detail)
         wait = refused.retry_after
         extra = () if wait is None else (("Retry-After", str(wait)),)
-        if refused.slug is Slug.SIPS_NOT_ALLOWED:
-            extra = (warning_about(SIPS_NOT_ALLOWED),)
         self._answer(arrived, RULES[refused.slug].status, (*refused.headers, *extra))
         self._count_end(ending)
         now = self._parts.clock.monotonic()
@@ -450,7 +460,7 @@ class Calls:
         traces.claim(snapshot.call_id, arrived.request.call_id, "caller", refused.trunk)
         log = self._parts.log.bind(call_id=snapshot.call_id, account=refused.account, source=place)
         log_ending(TracedLog.of(log, partial(traces.note, snapshot.call_id)), ending, 0.0)
-        record = encode_record(self._parts.node.name, snapshot, [], Followed(), place)
+        record = encode_record(self._parts.node.name, snapshot, MediaFigures(), Followed(), place)
         self._keep(snapshot, record)
 
     def _refused_call(self, invite: Request, refused: Refused, ending: Verdict) -> CallSnapshot:

@@ -253,6 +253,22 @@ class SideStats(_Wire, frozen=True, kw_only=True):
     """Packets that the network did not take, or that could not be protected."""
     ssrc_changes: int
     jitter_ms: float
+    jitter_max_ms: float = 0.0
+    """The highest that it has been."""
+    loss_bursts: int = 0
+    """How often one or more packets in a row did not come, or came late."""
+    remote_lost: int | None = None
+    """Packets that the party misses of what was sent to it, by its last report."""
+    remote_jitter_ms: float | None = None
+    """Jitter that the party sees, by its last report."""
+    measured: int = 0
+    """Packets that were looked at for their level: five a second of PCMU, PCMA and L16."""
+    silent: int = 0
+    """Of these, those below -55 dBov."""
+    clipped: int = 0
+    """Of these, those of which 2 % of the samples are at the end of the scale."""
+    level_dbov: float | None = None
+    """Mean level of what was no silence, in dB to the overload point; None when there was nothing."""
     mos: float | None
     """Estimated (E-model); None before anything was received."""
     rtt_ms: float | None
@@ -264,6 +280,8 @@ class CallStats(_Wire, frozen=True, kw_only=True, tag="call_stats", tag_field="e
 
     call: int
     sides: list[SideStats]
+    dead_air_ms: int = 0
+    """The longest time in which neither party was heard; what is held is left out."""
 
 
 class CallClosed(_Wire, frozen=True, kw_only=True, tag="call_closed", tag_field="event"):
@@ -271,6 +289,8 @@ class CallClosed(_Wire, frozen=True, kw_only=True, tag="call_closed", tag_field=
 
     call: int
     sides: list[SideStats]
+    dead_air_ms: int = 0
+    """The longest time in which neither party was heard; what is held is left out."""
 
 
 class MediaTimeout(_Wire, frozen=True, kw_only=True, tag="media_timeout", tag_field="event"):

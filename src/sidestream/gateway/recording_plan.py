@@ -27,7 +27,6 @@ from sidestream.sdp.codecs import OFFERABLE, Codec
 from sidestream.sdp.negotiate import MediaAddress, NegotiatedCodec
 from sidestream.sip.digest_client import DigestClient
 from sidestream.sip.errors import ParseError
-from sidestream.sip.secure import is_secure
 from sidestream.sip.uri import OpaqueUri, parse_uri
 from sidestream.siprec.body import MetadataType
 from sidestream.siprec.events import StreamCodec
@@ -144,7 +143,7 @@ def _server(server: RecordingServer) -> Server:
 def server_uri(server: RecordingServer) -> str:
     """Return a server's URI with the transport that it is reached by."""
     uri = server.uri
-    named = ";transport=" in uri.text.lower() or is_secure(uri.text)
+    named = ";transport=" in uri.text.lower()
     return uri.text if named or uri.transport == "udp" else f"{uri.text};transport={uri.transport}"
 
 

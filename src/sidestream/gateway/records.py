@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from sidestream.call.quality import CallQuality
 from sidestream.call.record import CallSnapshot
 from sidestream.gateway.call_store import EndedCall
 from sidestream.gateway.engine_messages import SideStats, StreamClosed
@@ -48,6 +49,27 @@ class Followed:
     recordings: list[RecordingRecord] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class MediaFigures:
+    """What is known of a call's media.
+
+    Attributes:
+        sides: statistics of both legs; empty when no media was reserved.
+        quality: what they mean; None when there are none.
+    """
+
+    sides: list[SideStats] = field(default_factory=list)
+    quality: CallQuality | None = None
+
+    def legs(self) -> list[dict[str, Any]]:
+        """Return the statistics with the scores of `quality`, which knows the codec."""
+        legs = [msgspec.structs.asdict(side) for side in self.sides]
+        if self.quality is not None:
+            for leg in legs:
+                leg["mos"] = (self.quality.caller if leg["side"] == "a" else self.quality.callee).mos
+        return legs
+
+
 def delivery(closed: StreamClosed) -> dict[str, object]:
     """Return what the engine counted of a stream, for its record."""
     return {
@@ -64,7 +86,7 @@ def delivery(closed: StreamClosed) -> dict[str, object]:
 def encode_record(
     node: str,
     snapshot: CallSnapshot,
-    media: list[SideStats],
+    media: MediaFigures,
     followers: Followed,
     source: str,
 ) -> bytes:
@@ -73,7 +95,7 @@ def encode_record(
     Args:
         node: name of the gateway.
         snapshot: the call with its verdict.
-        media: statistics of both legs; empty when no media was reserved.
+        media: what is known of both legs' media.
         followers: every stream and recording that was begun or would have been.
         source: where the INVITE came from, as `udp:192.0.2.1:5060`.
     """
@@ -82,7 +104,8 @@ def encode_record(
         "node": node,
         **{name: getattr(snapshot, name) for name in snapshot.__dataclass_fields__},
         "source": source,
-        "media": [msgspec.structs.asdict(side) for side in media],
+        "media": media.legs(),
+        "quality": media.quality,
         "streams": followers.streams,
         "recordings": followers.recordings,
     }

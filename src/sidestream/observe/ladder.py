@@ -18,6 +18,8 @@ _ORDER: Final[dict[Leg, int]] = {"caller": 0, "callee": 2, "recording": 3}
 _GATEWAY: Final = 1
 _PARTIES: Final[dict[Leg, str]] = {"caller": "caller", "callee": "callee", "recording": "recorder"}
 _COLUMNS_MAX: Final = 24
+_UNDRAWN: Final = frozenset({"recording_id", "stream_id", "session_id"})
+"""Details that make lines long and say nothing beside the integration's name; JSON has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,9 @@ def _message_lines(board: _Board, offset: str, message: TracedMessage, *, full: 
 
 def _event_words(event: TracedEvent) -> str:
     mark = "!" if event.level in {"warning", "error"} else "*"
-    detail = " ".join(f"{name}={_quoted(value)}" for name, value in event.detail.items() if value)
+    detail = " ".join(
+        f"{name}={_quoted(value)}" for name, value in event.detail.items() if value and name not in _UNDRAWN
+    )
     return printable(f"{mark} {event.name}  {detail}").rstrip()
 
 

@@ -90,6 +90,33 @@ CALL_FAULTS: Final = _counter(
     "sidestream_call_faults_total",
     "Errors of our own in the handling of calls; each is logged with its trace.",
 )
+LEG_MOS: Final = Metric(
+    "sidestream_leg_mos",
+    Kind.HISTOGRAM,
+    "Estimated opinion score (E-model) of what came from each party of answered calls.",
+    buckets=(1.5, 2.0, 2.6, 3.1, 3.6, 4.0, 4.3, 4.5),
+)
+LEG_LOSS_RATIO: Final = Metric(
+    "sidestream_leg_loss_ratio",
+    Kind.HISTOGRAM,
+    "Share of a party's packets that did not come, of answered calls.",
+    buckets=(0.0, 0.001, 0.005, 0.01, 0.03, 0.05, 0.1, 0.2, 0.5),
+)
+LEG_JITTER_SECONDS: Final = Metric(
+    "sidestream_leg_jitter_seconds",
+    Kind.HISTOGRAM,
+    "Interarrival jitter of a party's packets at the end of answered calls.",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2),
+)
+LEG_ROUND_TRIP_SECONDS: Final = Metric(
+    "sidestream_leg_round_trip_seconds",
+    Kind.HISTOGRAM,
+    "Last round trip to a party by RTCP, of answered calls in which it was measured.",
+    buckets=(0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0),
+)
+QUALITY_NOTES: Final = _counter(
+    "sidestream_quality_notes_total", "What was found wrong with the media of answered calls.", "note"
+)
 
 STREAMS_ACTIVE: Final = _gauge("sidestream_streams_active", "Media streams that have no verdict yet.")
 STREAMS: Final = _counter(
@@ -290,32 +317,6 @@ DNS_QUERIES: Final = _live_counter(
 )
 DNS_STALE: Final = _live_counter(
     "sidestream_dns_stale_answers_total", "Times that a name served by an answer whose time was over."
-)
-SIP_TLS_HANDSHAKES: Final = _live_counter(
-    "sidestream_sip_tls_handshakes_total",
-    "TLS handshakes of SIP connections that succeeded; `accepted`: the peer connected, `opened`: we did.",
-    "direction",
-    "version",
-)
-SIP_TLS_HANDSHAKES_OPEN: Final = _gauge("sidestream_sip_tls_handshakes_open", "TLS handshakes going on.")
-SIP_TLS_FAILURES: Final = _live_counter(
-    "sidestream_sip_tls_failures_total",
-    "TLS handshakes that failed and TLS connections that broke, by reason.",
-    "direction",
-    "reason",
-)
-SIP_TLS_ALIASES: Final = _live_counter(
-    "sidestream_sip_tls_aliases_total",
-    "Requests sent over a connection that the peer had opened for that, too (RFC 5923).",
-)
-SIP_TLS_RELOADS: Final = _live_counter(
-    "sidestream_sip_tls_reloads_total",
-    "Times that files of certificates were taken anew; `refused`: they can't be used, the old ones go on.",
-    "outcome",
-)
-SIP_TLS_CERTIFICATE_EXPIRY: Final = _gauge(
-    "sidestream_sip_tls_certificate_expiry_timestamp_seconds",
-    "When the certificate of SIP over TLS expires, in seconds since 1970.",
 )
 
 MEDIA_PORTS_IN_USE: Final = _gauge("sidestream_media_ports_in_use", "UDP ports of open legs.")

@@ -47,12 +47,6 @@ def response_hop(via: Via, source: Source) -> Hop:
 
 
 def via_for(transport: str, address: tuple[str, int], branch: str) -> Via:
-    """The Via of a request we send; it always asks for `rport` (RFC 3581 §3).
-
-    Over TLS it lets the peer send its own requests back over our connection, too (RFC 5923 §5.1).
-    """
+    """The Via of a request we send; it always asks for `rport` (RFC 3581 §3)."""
     host, port = address
-    params: dict[str, str | None] = {"rport": None, "branch": branch}
-    if transport == "tls":
-        params["alias"] = None
-    return Via(transport.upper(), wire_host(host), port, params)
+    return Via(transport.upper(), wire_host(host), port, {"rport": None, "branch": branch})

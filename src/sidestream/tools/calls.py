@@ -125,6 +125,8 @@ def call_lines(call: Document) -> Iterator[str]:
         yield f"  state     {printable(call['state'])}"
     for side in ("caller", "callee"):
         yield from _leg_lines(call, side)
+    for note in (call.get("quality") or {}).get("notes", ()):
+        yield printable(f"  ! {note['text']}")
     for attempt in call["attempts"]:
         status = f" {attempt['status']}" if attempt["status"] else ""
         yield printable(f"  tried {attempt['uri']}{status} {attempt['detail']}").rstrip()
@@ -142,22 +144,23 @@ def _leg_lines(call: Document, side: str) -> Iterator[str]:
     codec = f", {leg['codec']}" if leg["codec"] else ""
     yield printable(f"            trunk {leg['trunk'] or '?'}{codec}, Call-ID {leg['sip_call_id'] or 'none'}")
     media = next((each for each in call["media"] if each["side"] == ("a" if side == "caller" else "b")), None)
+    quality = (call.get("quality") or {}).get(side)
     if media is not None:
-        yield "            " + media_words(media)
+        yield "            " + media_words(media, quality)
 
 
-def media_words(media: Document) -> str:
-    """Say what came from a party and went to it."""
-    words = [
-        f"received {media['received_packets']} packets",
-        f"lost {media['lost']}",
-        f"jitter {media['jitter_ms']:.1f} ms",
-    ]
-    if media["rtt_ms"] is not None:
-        words.append(f"round trip {media['rtt_ms']:.0f} ms")
-    if media["mos"] is not None:
-        words.append(f"MOS {media['mos']:.2f}")
-    words.append(f"sent {media['sent_packets']}")
+def media_words(media: Document, quality: Document | None) -> str:
+    """Say what came from a party, how it was, and what went to it."""
+    words = [f"{media['received_packets']} packets in, {media['sent_packets']} out"]
+    if quality is None:
+        return words[0]
+    words += [f"loss {quality['loss_percent']:.1f} %", f"jitter {quality['jitter_ms']:.1f} ms"]
+    if quality["round_trip_ms"] is not None:
+        words.append(f"round trip {quality['round_trip_ms']:.0f} ms")
+    if quality["level_dbov"] is not None:
+        words.append(f"level {quality['level_dbov']:.0f} dBov")
+    if quality["mos"] is not None:
+        words.append(f"MOS {quality['mos']:.2f}")
     return ", ".join(words)
 
 

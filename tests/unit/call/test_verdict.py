@@ -22,7 +22,6 @@ from sidestream.call.setup import CallLimits
 from sidestream.call.side import Side
 from sidestream.call.verdict import RULES, EndedBy, ResultClass, Slug, slug_of_status, verdict
 from sidestream.sip.digest_client import DigestClient
-from sidestream.sip.tls_failure import TlsFailure, TlsTrouble
 
 ADMISSION = {
     Slug.UNKNOWN_TRUNK,
@@ -30,7 +29,6 @@ ADMISSION = {
     Slug.TOO_MANY_GUESSES,
     Slug.ACCOUNT_SUSPENDED,
     Slug.NO_ROUTE,
-    Slug.SIPS_NOT_ALLOWED,
     Slug.CALL_LIMIT,
     Slug.RATE_LIMIT,
     Slug.DRAINING,
@@ -126,10 +124,9 @@ def rejected() -> CallBench:
     return bench
 
 
-def unreachable(failure: TlsFailure | None = None) -> CallBench:
+def unreachable() -> CallBench:
     bench = CallBench().start()
-    trouble = None if failure is None else TlsTrouble(failure, "so it was said")
-    bench.apply(RequestTransportFailed(bench.invited.request_id, trouble))
+    bench.apply(RequestTransportFailed(bench.invited.request_id))
     return bench
 
 
@@ -210,8 +207,6 @@ ENDINGS: dict[Slug, Callable[[], CallBench]] = {
     Slug.PEER_FAILED: lambda: refused(500),
     Slug.PEER_TIMEOUT: timed_out,
     Slug.PEER_UNREACHABLE: unreachable,
-    Slug.PEER_NOT_PROVEN: lambda: unreachable(TlsFailure.NAME_MISMATCH),
-    Slug.PEER_TLS_FAILED: lambda: unreachable(TlsFailure.NO_SHARED_VERSION),
     Slug.PEER_WANTS_CREDENTIALS: lambda: refused(407),
     Slug.CREDENTIALS_REJECTED: rejected,
     Slug.ANSWER_UNUSABLE: unusable,

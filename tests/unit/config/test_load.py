@@ -8,7 +8,6 @@ from sidestream.config import ConfigError, load
 from sidestream.config.load import examine
 from sidestream.config.model import Limits, MediaStreamIntegration
 from sidestream.config.values import Encoding, Layout, PortRange, StartOn, VoiceServiceKind
-from sidestream.tools.certificates import CertificateFiles, make_certificates
 from unit.config.example import TEXT, changed, parse_text
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -158,14 +157,32 @@ def test_examples_are_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 CONTRACT = Path(__file__).resolve().parents[2] / "data" / "config" / "everything.yaml"
 
 
-def test_the_full_configuration_is_valid(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_of_the_full_configuration_only_what_this_version_lacks_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CARRIER_PASSWORD", "p")
     monkeypatch.setenv("TRANSCRIPT_TOKEN", "t")
-    make_certificates(CertificateFiles(*(tmp_path / name for name in ("ca.pem", "cert.pem", "key.pem"))))
+    with pytest.raises(ConfigError) as raised:
+        load(CONTRACT)
+    assert [(each.line, each.key) for each in raised.value.problems] == [
+        (6, "node.sip[2]"),
+        (11, "node.tls"),
+    ]
+    for problem in raised.value.problems:
+        assert "not available in this version" in problem.message
+
+
+def test_without_what_this_version_lacks_the_full_configuration_is_valid(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TRANSCRIPT_TOKEN", "t")
+    lines = CONTRACT.read_text().splitlines()
+    lacking = {5, 10}
+    kept = "\n".join(line for index, line in enumerate(lines) if index not in lacking)
     configuration = parse_text(
-        CONTRACT.read_text()
-        .replace("{env: TRANSCRIPT_TOKEN}", "{env: TOKEN}")
-        .replace("{env: CARRIER_PASSWORD}", "{env: TOKEN}"),
-        tmp_path,
+        kept.replace("{env: TRANSCRIPT_TOKEN}", "{env: TOKEN}").replace(
+            "{env: CARRIER_PASSWORD}", "{env: TOKEN}"
+        )
     )
     (stream,) = configuration.accounts[0].voice_services[1].media_streams
     (recording,) = configuration.accounts[0].voice_services[1].recordings

@@ -28,7 +28,7 @@ from unit.gateway.samples import configuration, request
 async def test_a_call_from_invite_to_record(tmp_path: Path) -> None:
     gateway = FakeGateway(tmp_path)
     dialog = gateway.answered_call()
-    assert gateway.fake.verbs == ["open_call", "set_leg", "set_leg", "bridge"]
+    assert gateway.fake.verbs == ["open_call", "set_leg", "set_leg", "bridge", "query_call"]
     assert (gateway.calls.active, gateway.admission.calls) == (1, 1)
     assert len(gateway.sip.acks) == 1
 

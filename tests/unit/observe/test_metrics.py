@@ -18,7 +18,7 @@ def test_names_follow_the_rules_of_prometheus(metric: Metric) -> None:
     assert (metric.kind is Kind.COUNTER) == metric.name.endswith("_total")
     assert metric.help.endswith(".")
     if metric.kind is Kind.HISTOGRAM:
-        assert metric.name.endswith("_seconds")
+        assert metric.name.endswith(("_seconds", "_ratio", "_mos"))
         assert list(metric.buckets) == sorted(metric.buckets)
 
 

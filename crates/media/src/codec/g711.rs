@@ -46,6 +46,16 @@ const fn linear_from_alaw(code: u8) -> i16 {
     }
 }
 
+/// The linear sample of a µ-law code.
+pub fn linear_of_ulaw(code: u8) -> i16 {
+    ULAW_LINEAR[usize::from(code)]
+}
+
+/// The linear sample of an A-law code.
+pub fn linear_of_alaw(code: u8) -> i16 {
+    ALAW_LINEAR[usize::from(code)]
+}
+
 /// The µ-law code nearest to a linear sample.
 pub const fn ulaw_from_linear(sample: i16) -> u8 {
     const CLIP: i32 = 32_635;

@@ -150,7 +150,8 @@ impl Worker {
         self.blame = Blame::Call(slot);
         self.calls[slot].say_goodbye(&mut self.turn);
         let sides = self.calls[slot].call.stats();
-        self.remove_call(slot, sides);
+        let dead_air_ms = self.calls[slot].call.dead_air_ms(self.turn.now);
+        self.remove_call(slot, sides, dead_air_ms);
     }
 
     /// Ends a call whose code or sockets are broken: as little of it as possible is called.
@@ -162,7 +163,7 @@ impl Worker {
         let stats = catch_unwind(AssertUnwindSafe(|| living.call.stats()));
         self.events.push(Event::CallFailed { call, detail });
         self.abandon_listeners(slot);
-        self.remove_call(slot, stats.unwrap_or_default());
+        self.remove_call(slot, stats.unwrap_or_default(), 0);
     }
 
     fn abandon_listeners(&mut self, slot: usize) {
@@ -175,7 +176,7 @@ impl Worker {
         }
     }
 
-    fn remove_call(&mut self, slot: usize, sides: Vec<SideStats>) {
+    fn remove_call(&mut self, slot: usize, sides: Vec<SideStats>, dead_air_ms: u64) {
         let CallSlot { call, .. } = *self.calls.remove(slot);
         let handle = call.handle();
         self.call_slots.remove(&handle);
@@ -185,6 +186,7 @@ impl Worker {
         self.events.push(Event::CallClosed {
             call: handle,
             sides,
+            dead_air_ms,
         });
     }
 }

@@ -16,8 +16,13 @@ impl Worker {
                 worker.settle_call(slot);
             }),
             Order::QueryCall { call } => self.with_call(call, |worker, slot| {
-                let sides = worker.calls[slot].call.stats();
-                worker.events.push(Event::CallStats { call, sides });
+                let living = &worker.calls[slot].call;
+                let (sides, dead_air_ms) = (living.stats(), living.dead_air_ms(worker.turn.now));
+                worker.events.push(Event::CallStats {
+                    call,
+                    sides,
+                    dead_air_ms,
+                });
             }),
             Order::CloseCall { call } => self.with_call(call, Self::close_call),
             Order::OpenStream {

@@ -96,7 +96,7 @@ fn a_panic_ends_its_call_and_no_other() {
     assert!(
         matches!(&events[..], [
             Event::CallFailed { call: 1, detail },
-            Event::CallClosed { call: 1, sides },
+            Event::CallClosed { call: 1, sides, .. },
         ] if detail == "broken on purpose" && sides.len() == 2),
         "{events:?}"
     );
