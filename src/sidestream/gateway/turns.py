@@ -29,10 +29,11 @@ class Turns:
 
     Args:
         slice_s: how long a turn may take, in seconds.
-        clock: gives the time, in seconds.
+        clock: gives the seconds that this thread has worked: on a busy machine, a step is not charged
+            with what others took of the wall clock in the middle of it.
     """
 
-    def __init__(self, slice_s: float = SLICE_S, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, slice_s: float = SLICE_S, clock: Callable[[], float] = time.thread_time) -> None:
         self._slice_s = slice_s
         self._clock = clock
         self._going_on: deque[Step] = deque()
