@@ -122,6 +122,7 @@ class CallBench:
         srtp: Protection of the caller's and the callee's leg.
         features: Of the caller's trunk and the callee's.
         auth: Credentials of the trunks, by side.
+        trusted: Whether the caller's and the callee's trunk are trusted.
     """
 
     def __init__(  # noqa: PLR0913 - a test names the few that it is about
@@ -137,6 +138,7 @@ class CallBench:
         srtp: tuple[Protection, Protection] | None = None,
         features: tuple[Features, Features] = (Features(), Features()),
         auth: Mapping[Side, DigestClient] | None = None,
+        trusted: tuple[bool, bool] = (True, True),
     ) -> None:
         tokens = count(1)
         auth = auth or {}
@@ -161,6 +163,7 @@ class CallBench:
                 protection=of_caller,
                 features=features[0],
                 auth=auth.get(Side.A),
+                trusted=trusted[0],
             ),
             callee=LegSetup(
                 trunk="desk",
@@ -169,6 +172,7 @@ class CallBench:
                 protection=of_callee,
                 features=features[1],
                 auth=auth.get(Side.B),
+                trusted=trusted[1],
             ),
             peers=tuple(replace(peer, routes=routes) for peer in PEERS[:peers]),
             identity=ServerIdentity(

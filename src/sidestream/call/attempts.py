@@ -67,7 +67,7 @@ def begin(ctx: CallContext) -> None:
     if not ctx.setup.peers:
         end(ctx, Slug.NO_PEER)
         return
-    if _wants_others(ctx):
+    if _wants_others(ctx) or _wants_more_privacy(ctx):
         return
     try:
         offer = session_of(ctx.invite.request)
@@ -110,6 +110,15 @@ def _wants_others(ctx: CallContext) -> bool:
     if too_small:
         end(ctx, Slug.INTERVAL_TOO_SMALL, extra=too_small)
     return bool(too_small)
+
+
+def _wants_more_privacy(ctx: CallContext) -> bool:
+    """Whether the caller insists on a privacy that is not known here (RFC 3323 5)."""
+    unmet = ctx.border(Side.B).unmet(ctx.invite.request.headers)
+    if unmet:
+        detail = _with_words(Slug.PRIVACY_UNAVAILABLE, ", ".join(unmet))
+        end(ctx, Slug.PRIVACY_UNAVAILABLE, phrase="Privacy Not Available", detail=detail)
+    return bool(unmet)
 
 
 def refused(ctx: CallContext, attempt: Attempt, response: Response) -> None:
@@ -290,7 +299,8 @@ def _try_peer(
     peer = again or ctx.setup.peers[_peers_tried(ctx)]
     setup, callee, original = ctx.setup, ctx.callee, ctx.invite.request
     call_id = former.call_id if former is not None else setup.token()
-    invite = first_invite(original, target_uri(original.uri, peer.uri), call_id, callee.local_tag)
+    uri, anonymous = target_uri(original.uri, peer.uri), ctx.border(Side.B).hides_caller(original.headers)
+    invite = first_invite(original, uri, call_id, callee.local_tag, anonymous=anonymous)
     if former is not None:
         invite.headers.set("CSeq", str(CSeq(former.cseq.number + 1, "INVITE")))
     invite.headers.set("Contact", contact_value(setup.identity, _transport_to(peer)))

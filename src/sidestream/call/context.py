@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from zlib import crc32
 
+from sidestream.call.border import Border
 from sidestream.call.commands import (
     ClearTimer,
     Command,
@@ -88,8 +89,9 @@ class CallContext:
     def _leg(self, side: Side, setup: LegSetup) -> Leg:
         tag = self.setup.token()
         origin = Origin("-", crc32(tag.encode()), 1, setup.media.host)
-        read = caller_of if side is Side.A else callee_of
-        return Leg(side, setup, tag, origin, read(self.invite.request), setup.protection)
+        invite = self.invite.request
+        party = caller_of(invite, trusted=setup.trusted) if side is Side.A else callee_of(invite)
+        return Leg(side, setup, tag, origin, party, setup.protection)
 
     @property
     def at(self) -> datetime:
@@ -105,6 +107,11 @@ class CallContext:
     def leg(self, side: Side) -> Leg:
         """The leg of a side."""
         return self.caller if side is Side.A else self.callee
+
+    def border(self, side: Side) -> Border:
+        """What crosses to a side from the other one."""
+        setups = {Side.A: self.setup.caller, Side.B: self.setup.callee}
+        return Border(self.setup.headers, setups[side.other].trusted, setups[side].trusted)
 
     def move(self, state: CallState) -> None:
         """Go to another state.
@@ -181,17 +188,18 @@ class CallContext:
         session: SessionDescription | None = None,
         *,
         features: Features = EVERYTHING,
+        side: Side = Side.B,
     ) -> Request:
-        """Complete a request by what the policy passes from `source`, our name, and the body."""
-        setup = self.setup
-        return dress_request(request, setup.identity, setup.headers, source, session, features=features)
+        """Complete a request to a side by what may cross from `source`, our name, and the body."""
+        identity = self.setup.identity
+        return dress_request(request, identity, self.border(side), source, session, features=features)
 
     def create_request(
         self, leg: Leg, method: str, source: Headers | None = None, session: SessionDescription | None = None
     ) -> Request:
         """Make a request within a leg's dialog, with what the policy passes from `source`."""
         request = _dialog_of(leg).create_request(method)
-        return self.dressed(request, source, session, features=leg.setup.features)
+        return self.dressed(request, source, session, features=leg.setup.features, side=leg.side)
 
     def respond(
         self,
@@ -224,7 +232,7 @@ class CallContext:
             request, status, phrase, leg.local_tag, self.setup.identity, features=leg.setup.features
         )
         if source is not None:
-            self.setup.headers.copy(source, response.headers)
+            self.border(leg.side).copy(source, response.headers)
         for name, value in extra:
             response.headers.set(name, value)
         if leg.dialog is not None and 100 < status < 300 and request.method in {"INVITE", "UPDATE"}:

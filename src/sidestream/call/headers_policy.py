@@ -75,12 +75,6 @@ class HeaderPolicy:
         low = name.lower()
         return low in self.names or low.startswith(self.prefixes)
 
-    def copy(self, source: Headers, target: Headers) -> None:
-        """Add every header of `source` that passes to `target`, raw and in order."""
-        for name, value in source:
-            if self.passes(name):
-                target.add(name, value)
-
 
 def end_to_end(headers: Headers) -> Iterator[tuple[str, str]]:
     """The headers that say something about the call, not about one hop or dialog; raw and in order."""

@@ -11,11 +11,13 @@ from sidestream.sip.message import Message, Request
 def note_identity(ctx: CallContext, leg: Leg, message: Message) -> bool:
     """Report an asserted identity that is new, and the headers of a re-INVITE or UPDATE that are others.
 
+    What a trunk asserts that is not trusted is not believed (RFC 3325 5).
+
     Returns:
         Whether there was anything new.
     """
     before = (leg.participant, leg.headers)
-    participant = updated(leg.participant, message)
+    participant = updated(leg.participant, message) if leg.setup.trusted else leg.participant
     if participant != leg.participant:
         leg.participant = participant
         ctx.report(ParticipantUpdated(ctx.at, participant))

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+from sidestream.call.border import Border
 from sidestream.call.features import EVERYTHING, Features
-from sidestream.call.headers_policy import HeaderPolicy
+from sidestream.call.privacy import anonymous_from
 from sidestream.call.setup import ServerIdentity
 from sidestream.sdp.errors import NegotiationError
 from sidestream.sdp.model import SessionDescription
@@ -46,16 +47,19 @@ def target_uri(requested: str, peer: str) -> str:
     return str(replace(target, user=called.user))
 
 
-def first_invite(original: Request, uri: str, call_id: str, local_tag: str) -> Request:
+def first_invite(
+    original: Request, uri: str, call_id: str, local_tag: str, *, anonymous: bool = False
+) -> Request:
     """The INVITE that begins the callee's leg, but for Contact, body and passed headers (RFC 3261 8.1.1).
 
-    The identities stay as the caller wrote them; dialog and hop are ours. Max-Forwards counts on, so that a
-    loop through several gateways ends (RFC 3261 16.6 step 3).
+    The identities stay as the caller wrote them, unless From is to be anonymous. Dialog and hop are ours.
+    Max-Forwards counts on, so that a loop through several gateways ends (RFC 3261 16.6 step 3).
     """
     headers = Headers()
     forwards = original.max_forwards
     headers.add("Max-Forwards", str(MAX_FORWARDS if forwards is None else max(forwards - 1, 0)))
-    headers.add("From", str(original.from_.without_params().with_tag(local_tag)))
+    known = original.from_.without_params().with_tag(local_tag)
+    headers.add("From", anonymous_from(local_tag) if anonymous else str(known))
     headers.add("To", str(original.to.without_params()))
     headers.add("Call-ID", call_id)
     headers.add("CSeq", "1 INVITE")
@@ -65,7 +69,7 @@ def first_invite(original: Request, uri: str, call_id: str, local_tag: str) -> R
 def dress_request(
     request: Request,
     identity: ServerIdentity,
-    policy: HeaderPolicy,
+    border: Border,
     source: Headers | None = None,
     session: SessionDescription | None = None,
     *,
@@ -76,13 +80,13 @@ def dress_request(
     Args:
         request: As the dialog made it.
         identity: Our name.
-        policy: What passes.
+        border: Says what passes.
         source: Headers of the other side's request.
         session: Body.
         features: What the leg can do.
     """
     if source is not None:
-        policy.copy(source, request.headers)
+        border.copy(source, request.headers)
     request.headers.set("User-Agent", identity.user_agent)
     if request.method in {"INVITE", "UPDATE"}:
         request.headers.set("Allow", features.allow)

@@ -1,8 +1,7 @@
 """Who takes part in a call, read from its messages."""
 
-from collections.abc import Sequence
-
 from sidestream.call.facts import Participant, Role
+from sidestream.call.privacy import Privacy
 from sidestream.call.side import Side
 from sidestream.sip.errors import ParseError
 from sidestream.sip.headers import NameAddr, parse_name_addr
@@ -10,11 +9,15 @@ from sidestream.sip.message import Headers, Message, Request
 from sidestream.sip.uri import Uri, parse_uri
 
 
-def caller_of(invite: Request) -> Participant:
-    """The caller of an INVITE: its asserted identity (RFC 3325) unless it wants privacy, else From."""
-    return _participant(
-        Role.CALLER, asserted_identity(invite.headers) or invite.from_, invite.from_.display_name
-    )
+def caller_of(invite: Request, *, trusted: bool = True) -> Participant:
+    """The caller of an INVITE: its asserted identity (RFC 3325) unless it wants privacy, else From.
+
+    Args:
+        invite: The INVITE.
+        trusted: Whether it came from a trunk whose assertions are believed.
+    """
+    asserted = asserted_identity(invite.headers) if trusted else None
+    return _participant(Role.CALLER, asserted or invite.from_, invite.from_.display_name)
 
 
 def callee_of(invite: Request) -> Participant:
@@ -41,7 +44,7 @@ def asserted_identity(headers: Headers) -> NameAddr | None:
 
     None when there is none, when it is unreadable, or when its owner asked to withhold it (RFC 3325 9.3).
     """
-    if _withheld(headers.get_all("Privacy")):
+    if Privacy.of(headers).withholds_identity:
         return None
     try:
         identities = [
@@ -51,12 +54,6 @@ def asserted_identity(headers: Headers) -> NameAddr | None:
         return None
     sip = [identity for identity in identities if str(identity.uri).startswith("sip")]
     return next(iter(sip or identities), None)
-
-
-def _withheld(privacy: Sequence[str]) -> bool:
-    return any(
-        word.strip().lower() == "id" for value in privacy for word in value.replace(",", ";").split(";")
-    )
 
 
 def _participant(role: Role, address: NameAddr, display_name: str) -> Participant:

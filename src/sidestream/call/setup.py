@@ -56,6 +56,8 @@ class LegSetup:
     """Whether its media may or must be SRTP; made for this leg alone."""
     features: Features = EVERYTHING
     """The extensions of its trunk."""
+    trusted: bool = True
+    """Whether its trunk is one that identities come from and go to (RFC 3325)."""
     auth: DigestClient | None = None
     """Answers the challenges of the trunk's peers; None when it has no credentials."""
 

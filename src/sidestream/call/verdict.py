@@ -87,6 +87,7 @@ class Slug(StrEnum):
     EXTENSION_UNSUPPORTED = "extension-unsupported"
     EXTENSION_REQUIRED = "extension-required"
     INTERVAL_TOO_SMALL = "interval-too-small"
+    PRIVACY_UNAVAILABLE = "privacy-unavailable"
     BODY_UNSUPPORTED = "body-unsupported"
     OFFER_UNREADABLE = "offer-unreadable"
     OFFER_NOT_ACCEPTABLE = "offer-not-acceptable"
@@ -232,6 +233,9 @@ RULES: dict[Slug, SlugRule] = {
     ),
     Slug.INTERVAL_TOO_SMALL: SlugRule(
         _REFUSED, 422, "The INVITE asks for a shorter session interval than the trunk takes."
+    ),
+    Slug.PRIVACY_UNAVAILABLE: SlugRule(
+        _REFUSED, 500, "The caller insists on a privacy that the gateway does not know."
     ),
     Slug.BODY_UNSUPPORTED: SlugRule(_REFUSED, 415, "The INVITE carries a body that is not understood."),
     Slug.OFFER_UNREADABLE: SlugRule(_REFUSED, 400, "The session description of the INVITE is malformed."),

@@ -237,6 +237,11 @@ class Trunk:
     """SIP digest credentials: what its peers get when they ask, and what its callers are asked for."""
     register: Registration | None = None
     """How it is registered at its provider; without it it is not."""
+    trusted: Annotated[bool, Flag()] = True
+    """Whether the far side belongs to those who vouch for identities and keep withheld ones to themselves
+    (RFC 3325): `P-Asserted-Identity`, `P-Preferred-Identity` and `Remote-Party-ID` cross only from a trusted
+    trunk to a trusted trunk. To one that is not trusted, what the caller's `Privacy` asks for is done here
+    (RFC 3323). Write `false` for a far side that you have no agreement with."""
     codecs: Annotated[tuple[str, ...], ListOf(_CODEC, 1, 32)] = ("PCMU", "PCMA", "telephone-event")
     """Codecs that a call on this trunk may use. Audio is relayed as it is, whatever the codec; streams can
     hear PCMU, PCMA and L16."""

@@ -427,6 +427,7 @@ class Calls:
             media=MediaAddress(host, port, port + 1),
             protection=protection,
             features=_features(trunk),
+            trusted=trunk.trusted,
             auth=auth,
         )
 
@@ -438,7 +439,7 @@ class Calls:
             account=setup.account,
             sip_call_id=invite.call_id,
             traceparent=new_traceparent(),
-            caller=caller_of(invite),
+            caller=caller_of(invite, trusted=setup.caller.trusted),
             callee=callee_of(invite),
             invite=invite.headers,
         )
@@ -469,7 +470,9 @@ class Calls:
             call_id=new_id(),
             account=refused.account,
             state="ended",
-            caller=LegRecord(refused.trunk, caller_of(invite), invite.call_id, ""),
+            caller=LegRecord(
+                refused.trunk, caller_of(invite, trusted=bool(refused.trunk)), invite.call_id, ""
+            ),
             callee=LegRecord("", callee_of(invite), "", ""),
             started_at=now,
             rang_at=None,

@@ -1,6 +1,7 @@
 import pytest
 
 from call_script import CallBench
+from sidestream.call.border import Border
 from sidestream.call.features import EVERYTHING
 from sidestream.call.headers_policy import HeaderPolicy
 from sidestream.call.messages import (
@@ -61,7 +62,9 @@ def test_the_identities_of_the_first_invite_are_the_callers_with_our_tag() -> No
     ("method", "allow"), [("INVITE", EVERYTHING.allow), ("UPDATE", EVERYTHING.allow), ("BYE", None)]
 )
 def test_what_a_request_says_about_us(method: str, allow: str | None) -> None:
-    request = dress_request(Request(method, "sip:x"), IDENTITY, HeaderPolicy(), Headers([("X-A", "1")]))
+    request = dress_request(
+        Request(method, "sip:x"), IDENTITY, Border(HeaderPolicy()), Headers([("X-A", "1")])
+    )
     assert request.headers.get("User-Agent") == "S"
     assert request.headers.get("Allow") == allow
     assert request.headers.get("X-A") == "1"

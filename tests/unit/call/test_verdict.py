@@ -213,6 +213,9 @@ ENDINGS: dict[Slug, Callable[[], CallBench]] = {
     Slug.CALLER_UNREACHABLE: caller_gone,
     Slug.NO_PEER: lambda: CallBench(peers=0).start(),
     Slug.RECORDING_REQUIRED: unrecorded,
+    Slug.PRIVACY_UNAVAILABLE: lambda: CallBench(
+        headers=[("Privacy", "unheard-of;critical")], trusted=(True, False)
+    ).start(),
     Slug.BODY_UNSUPPORTED: lambda: CallBench(content_type="text/plain").start(),
     Slug.OFFER_UNREADABLE: lambda: CallBench(offer=b"nonsense").start(),
     Slug.OFFER_NOT_ACCEPTABLE: lambda: CallBench(offer=sdp("9")).start(),
