@@ -122,6 +122,7 @@ class CallBench:
         srtp: Protection of the caller's and the callee's leg.
         features: Of the caller's trunk and the callee's.
         auth: Credentials of the trunks, by side.
+        uri: Request-URI of the INVITE; the bench's own when None.
         trusted: Whether the caller's and the callee's trunk are trusted.
     """
 
@@ -138,6 +139,7 @@ class CallBench:
         srtp: tuple[Protection, Protection] | None = None,
         features: tuple[Features, Features] = (Features(), Features()),
         auth: Mapping[Side, DigestClient] | None = None,
+        uri: str | None = None,
         trusted: tuple[bool, bool] = (True, True),
     ) -> None:
         tokens = count(1)
@@ -180,6 +182,7 @@ class CallBench:
                     "udp": "sip:192.0.2.1:5060",
                     "tcp": "sip:192.0.2.1:5060;transport=tcp",
                     "tls": "sip:192.0.2.1:5061;transport=tls",
+                    "sips": "sips:192.0.2.1:5061",
                 },
                 user_agent="Sidestream",
             ),
@@ -187,6 +190,7 @@ class CallBench:
             limits=limits or CallLimits(),
         )
         self.invite = self._new_request(self.caller, "INVITE", offer, headers, content_type)
+        self.invite.uri = uri or self.invite.uri
         self.invite_key = ServerKey(next(self.keys))
         self.b2bua = B2bua(self.setup, RequestArrived(self.invite_key, self.invite, CALLER), self.now)
         self.caller.our_tag = self.b2bua.dialog_ids()[0][1]

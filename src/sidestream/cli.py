@@ -250,6 +250,7 @@ def listen(  # noqa: PLR0913 - one parameter for each option
     epilog=_examples(
         "record",
         "record --listen tcp://127.0.0.1:5070 --out recordings --lenient",
+        "record --listen tls://127.0.0.1:5071 --tls certificates",
         "record --inactive-first 2 --snapshot-after 5 --json",
         "record --reject 503 --quiet",
     )
@@ -261,7 +262,7 @@ def record(  # noqa: PLR0913 - one parameter for each option
         typer.Option(
             "--listen",
             metavar="ADDRESS",
-            help="udp:// or tcp:// address, may be repeated; port 0: any. "
+            help="udp://, tcp:// or tls:// address, may be repeated; port 0: any. "
             "[default: udp and tcp at 127.0.0.1:5070]",
         ),
     ] = None,
@@ -296,6 +297,16 @@ def record(  # noqa: PLR0913 - one parameter for each option
         bool, typer.Option("--refuse-update", help="Answer every UPDATE with 488.")
     ] = False,
     session_expires: Annotated[int | None, _seconds("Session timer that the recorder refreshes.", 90)] = None,
+    tls: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where the certificate of tls:// is, made when missing; tls in --out."
+        ),
+    ] = None,
+    client_ca: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Authorities that clients by TLS must have a certificate of."),
+    ] = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -327,6 +338,8 @@ def record(  # noqa: PLR0913 - one parameter for each option
         quiet=quiet,
         json=as_json,
         sessions=sessions,
+        tls=tls,
+        client_ca=client_ca,
     )
     raise typer.Exit(record_command(options))
 
@@ -336,6 +349,7 @@ def record(  # noqa: PLR0913 - one parameter for each option
         "call --to sip:+14155550199@127.0.0.1:5060 --play hello.wav --dtmf 12#",
         "call --answer --listen-on udp://127.0.0.1:5080 --record heard.wav",
         "call --to sip:busy@127.0.0.1:5060 --expect 486",
+        "call --to sips:+14155550199@sip.example.com --ca ca.pem",
     )
 )
 def call(  # noqa: PLR0913 - one parameter for each option
@@ -343,8 +357,13 @@ def call(  # noqa: PLR0913 - one parameter for each option
     to: Annotated[str | None, typer.Option(metavar="URI", help="Whom to call.")] = None,
     answer: Annotated[bool, typer.Option("--answer", help="Wait for a call and answer it.")] = False,
     listen_on: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Where the phone listens: udp:// or tcp://; port 0: any.")
-    ] = "udp://127.0.0.1:0",
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Where the phone listens: udp://, tcp:// or tls://; port 0: any. "
+            "[default: udp://127.0.0.1:0, or tls:// for a call over TLS]",
+        ),
+    ] = None,
     sender: Annotated[
         str, typer.Option("--from", metavar="NUMBER", help="User or number that it calls from.")
     ] = "phone",
@@ -366,6 +385,21 @@ def call(  # noqa: PLR0913 - one parameter for each option
     expect: Annotated[
         int, typer.Option(min=200, max=699, metavar="STATUS", help="The final status that is wanted.")
     ] = 200,
+    tls: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where the phone's certificate is, made when missing; else for now."
+        ),
+    ] = None,
+    ca: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Authorities for the far side's certificate; the system's without it."
+        ),
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Verify the far side's certificate.")
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Make or take one scripted call, for trying a trunk.
@@ -392,6 +426,9 @@ def call(  # noqa: PLR0913 - one parameter for each option
         timeout=timeout,
         expect=expect,
         json=as_json,
+        tls=tls,
+        ca=ca,
+        verify=verify,
     )
     raise typer.Exit(call_command(options))
 

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -187,6 +187,8 @@ class Setup:
     max_calls: int = 2000
     media_ports: str = "10000-17999"
     environment: dict[str, str] = field(default_factory=dict)
+    rewrite: Callable[[str], str] = str
+    """Has the last word about the configuration."""
 
 
 @contextlib.contextmanager
@@ -202,21 +204,20 @@ def gateway(directory: Path, setup: Setup | None = None) -> Iterator[Gateway]:
     last = f'{{uri: "sip:{DESK_HOST}:{ports["desk"]};transport={setup.transport}", priority: 2}}'
     first = f'{{uri: "{setup.first_peer}", priority: 1}}, ' if setup.first_peer else ""
     config = directory / "gateway.yaml"
-    config.write_text(
-        CONFIG.format(
-            **ports,
-            media=setup.media_ports,
-            directory=directory,
-            transport=setup.transport,
-            peers=setup.peers or first + last,
-            node=setup.node,
-            trunk=setup.trunk,
-            carrier_keys=setup.carrier,
-            account_keys=setup.account,
-            integrations=setup.integrations,
-            max_calls=setup.max_calls,
-        )
+    text = CONFIG.format(
+        **ports,
+        media=setup.media_ports,
+        directory=directory,
+        transport=setup.transport,
+        peers=setup.peers or first + last,
+        node=setup.node,
+        trunk=setup.trunk,
+        carrier_keys=setup.carrier,
+        account_keys=setup.account,
+        integrations=setup.integrations,
+        max_calls=setup.max_calls,
     )
+    config.write_text(setup.rewrite(text))
     process = subprocess.Popen(
         [sys.executable, "-m", "sidestream", "serve", "--role", "gateway", "--config", str(config)],
         stdout=subprocess.PIPE,

@@ -21,7 +21,7 @@ from sidestream.call.messages import contact_value, first_invite, target_uri, wa
 from sidestream.call.pending import Attempt
 from sidestream.call.redirection import told
 from sidestream.call.session_timers import refusal
-from sidestream.call.setup import PeerHop
+from sidestream.call.setup import SECURE_CONTACT, PeerHop
 from sidestream.call.side import Side
 from sidestream.call.state import CallState, LegPhase
 from sidestream.call.teardown import end, settle
@@ -33,6 +33,8 @@ from sidestream.sip.headers import CSeq
 from sidestream.sip.hop import Transport
 from sidestream.sip.message import Request, Response
 from sidestream.sip.reliability import TAG, option_tags, supports
+from sidestream.sip.secure import is_secure, secured_text
+from sidestream.sip.tls_failure import TlsTrouble
 from sidestream.sip.uri import SipUri
 
 FAILOVER: Final = frozenset({401, 407, 408, 500, 502, 503, 504})
@@ -166,16 +168,21 @@ def refused(ctx: CallContext, attempt: Attempt, response: Response) -> None:
     )
 
 
-def unreached(ctx: CallContext, attempt: Attempt, slug: Slug) -> None:
-    """A peer was silent (RFC 3261 17.1.1.2) or could not be sent to (17.1.4)."""
+def unreached(ctx: CallContext, attempt: Attempt, slug: Slug, trouble: TlsTrouble | None = None) -> None:
+    """A peer was silent (RFC 3261 17.1.1.2) or could not be sent to (17.1.4), maybe for trouble with TLS."""
     del ctx.pending[attempt.request_id]
     if attempt.given_up:
         settle(ctx)
         return
-    rule = RULES[slug]
-    give_up(ctx, attempt, rule.status, "no response" if slug is Slug.PEER_TIMEOUT else "out of reach")
-    if not _try_target(ctx, attempt, rule.status) and not _try_another(ctx, rule.status):
-        end(ctx, slug)
+    said = "no response" if slug is Slug.PEER_TIMEOUT else "out of reach"
+    detail = ""
+    if trouble is not None:
+        slug = Slug.PEER_NOT_PROVEN if trouble.concerns_certificate else Slug.PEER_TLS_FAILED
+        said, detail = str(trouble), _with_words(slug, str(trouble))
+    give_up(ctx, attempt, RULES[slug].status, said)
+    status = RULES[slug].status
+    if not _try_target(ctx, attempt, status) and not _try_another(ctx, status):
+        end(ctx, slug, detail=detail)
 
 
 def silent(ctx: CallContext, attempt: Attempt) -> None:
@@ -298,12 +305,14 @@ def _try_peer(
     """
     peer = again or ctx.setup.peers[_peers_tried(ctx)]
     setup, callee, original = ctx.setup, ctx.callee, ctx.invite.request
+    uri = target_uri(original.uri, peer.uri)
     call_id = former.call_id if former is not None else setup.token()
-    uri, anonymous = target_uri(original.uri, peer.uri), ctx.border(Side.B).hides_caller(original.headers)
+    anonymous = ctx.border(Side.B).hides_caller(original.headers)
     invite = first_invite(original, uri, call_id, callee.local_tag, anonymous=anonymous)
     if former is not None:
         invite.headers.set("CSeq", str(CSeq(former.cseq.number + 1, "INVITE")))
-    invite.headers.set("Contact", contact_value(setup.identity, _transport_to(peer)))
+    contact = SECURE_CONTACT if is_secure(uri) else _transport_to(peer)
+    invite.headers.set("Contact", contact_value(setup.identity, contact))
     offer = exchange.relayed if exchange is not None else None
     ctx.dressed(invite, original.headers, offer, features=callee.setup.features)
     for route in peer.routes:
@@ -327,7 +336,8 @@ def _try_peer(
     callee.move(LegPhase.INVITED)
     ctx.report(PeerTried(ctx.at, attempt.number, peer.uri, invite.call_id))
     ctx.set_timer(TimerName.RING, setup.limits.ring_timeout)
-    ctx.send(Side.B, invite, NextHop(peer.way, peer.hops), attempt)
+    way = secured_text(peer.way) if is_secure(uri) else peer.way
+    ctx.send(Side.B, invite, NextHop(way, peer.hops), attempt)
 
 
 def _offer_extensions(ctx: CallContext, invite: Request, *, delayed: bool) -> bool:

@@ -67,6 +67,7 @@ from sidestream.call.setup import CallSetup
 from sidestream.call.state import CallState
 from sidestream.call.teardown import conclude, end, goodbye_answered, patience_is_over
 from sidestream.call.verdict import RULES, EndedBy, Slug, verdict
+from sidestream.sip.tls_failure import TlsTrouble
 
 _HANG_UPS = {
     HangUpBy.OPERATOR: (Slug.HUNG_UP_BY_OPERATOR, EndedBy.OPERATOR),
@@ -202,8 +203,8 @@ def _dispatch(ctx: CallContext, event: CallEvent) -> None:  # noqa: C901, PLR091
                 silent(ctx, pending)
         case RequestTimedOut(number):
             _lost(ctx, number, Slug.PEER_TIMEOUT)
-        case RequestTransportFailed(number):
-            _lost(ctx, number, Slug.PEER_UNREACHABLE)
+        case RequestTransportFailed(number, trouble):
+            _lost(ctx, number, Slug.PEER_UNREACHABLE, trouble)
         case TimerFired(name):
             _timer(ctx, name)
         case MediaTimedOut():
@@ -255,12 +256,12 @@ def _heard(  # noqa: C901, PLR0912 - one case for each request
             assert_never(pending)
 
 
-def _lost(ctx: CallContext, number: int, slug: Slug) -> None:
+def _lost(ctx: CallContext, number: int, slug: Slug, trouble: TlsTrouble | None = None) -> None:
     """A request was never answered or never sent."""
     pending = ctx.pending.get(number)
     match pending:
         case Attempt():
-            unreached(ctx, pending, slug)
+            unreached(ctx, pending, slug, trouble)
         case Crossing():
             crossing_lost(ctx, number, pending, RULES[slug].status)
         case Acknowledgement():

@@ -31,7 +31,7 @@ from sidestream.call.pending import Acknowledgement, Attempt, Crossing, Pending
 from sidestream.call.progress import Progress
 from sidestream.call.record import CallSnapshot, LegRecord
 from sidestream.call.redirection import Targets
-from sidestream.call.setup import CallSetup, LegSetup
+from sidestream.call.setup import SECURE_CONTACT, CallSetup, LegSetup
 from sidestream.call.side import Side
 from sidestream.call.state import CallState, checked_call_move
 from sidestream.call.verdict import Verdict
@@ -43,6 +43,7 @@ from sidestream.sip.digest_client import DigestClient
 from sidestream.sip.events import ServerKey
 from sidestream.sip.hop import Hop
 from sidestream.sip.message import Headers, Message, Request, Response
+from sidestream.sip.secure import wants_secure_contact
 
 MAX_REMEMBERED_ACKS: Final = 8
 """ACKs kept for 2xx that arrive again: two INVITEs per side within the 32 s of re-sending are unusual."""
@@ -62,7 +63,9 @@ class CallContext:
         self.invite = invite
         self.caller = self._leg(Side.A, setup.caller)
         self.callee = self._leg(Side.B, setup.callee)
-        self.caller.begin_as_server(invite.request, contact_value(setup.identity, invite.source.transport))
+        secure = wants_secure_contact(invite.request)
+        contact = SECURE_CONTACT if secure else invite.source.transport
+        self.caller.begin_as_server(invite.request, contact_value(setup.identity, contact))
         self.caller.hear(invite.request, invite.source)
         self.progress = Progress.for_invite(invite.request, setup.caller.features)
         self.state = CallState.NEW

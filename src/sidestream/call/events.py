@@ -11,6 +11,7 @@ from enum import StrEnum
 from sidestream.sip.events import ServerKey
 from sidestream.sip.hop import Source
 from sidestream.sip.message import Request, Response
+from sidestream.sip.tls_failure import TlsTrouble
 
 
 class HangUpBy(StrEnum):
@@ -111,9 +112,13 @@ class RequestTimedOut:
 
 @dataclass(frozen=True, slots=True)
 class RequestTransportFailed:
-    """The request could not be sent to any of its hops, or none could be resolved."""
+    """The request could not be sent to any of its hops, or none could be resolved.
+
+    `trouble` says why the last one failed, where that was TLS.
+    """
 
     request_id: int
+    trouble: TlsTrouble | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from sidestream.sip.builder import response_to
 from sidestream.sip.dialog import MAX_FORWARDS
 from sidestream.sip.grammar import quote
 from sidestream.sip.message import Headers, Message, Request, Response
+from sidestream.sip.secure import SIPS_NOT_ALLOWED, SIPS_REQUIRED, is_secure, secured_text
 from sidestream.sip.uri import OpaqueUri, SipUri, parse_uri
 
 BODY_HEADERS = (
@@ -27,7 +28,12 @@ BODY_HEADERS = (
 
 
 def contact_value(identity: ServerIdentity, transport: str) -> str:
-    """Our Contact on a transport; the first one known when that transport has none of its own."""
+    """Our Contact on a transport; the first one known when that transport has none of its own.
+
+    Args:
+        identity: Who we are.
+        transport: "udp", "tcp", "tls", or `SECURE_CONTACT`.
+    """
     uri = identity.contacts.get(transport) or next(iter(identity.contacts.values()))
     return f"<{uri}>"
 
@@ -36,10 +42,11 @@ def target_uri(requested: str, peer: str) -> str:
     """The Request-URI for a peer: the peer's own URI with the called user, unless it names a user itself.
 
     Args:
-        requested: The Request-URI that the caller sent; of a tel URI the number is taken.
+        requested: The Request-URI that the caller sent; of a tel URI the number is taken. One that is `sips`
+            is never weakened (RFC 3261 26.2.2).
         peer: The peer's SIP URI as configured.
     """
-    target, called = SipUri.parse(peer), parse_uri(requested)
+    target, called = SipUri.parse(secured_text(peer) if is_secure(requested) else peer), parse_uri(requested)
     if target.user is not None:
         return str(target)
     if isinstance(called, OpaqueUri):
@@ -105,6 +112,12 @@ def attach_session(message: Request | Response, session: SessionDescription) -> 
 def warning_value(error: NegotiationError) -> str:
     """The `Warning` value that explains a 488 (RFC 3261 20.43), with a pseudonym for our host."""
     return f"{int(error.warning)} gateway {quote(str(error))}"
+
+
+def warning_about(code: int) -> tuple[str, str]:
+    """The `Warning` header that says what is wrong with the scheme of a request (RFC 5630 6.3)."""
+    words = {SIPS_NOT_ALLOWED: "SIPS Not Allowed", SIPS_REQUIRED: "SIPS Required"}
+    return "Warning", f"{code} gateway {quote(words[code])}"
 
 
 def carry_body(source: Message, target: Message) -> None:

@@ -10,6 +10,7 @@ from sidestream.call.dtmf import key_press
 from sidestream.call.events import CancelArrived, RequestArrived
 from sidestream.call.facts import DtmfReceived
 from sidestream.call.leg import Leg
+from sidestream.call.messages import warning_about
 from sidestream.call.prack import late_prack, prack
 from sidestream.call.provisional import speak_on
 from sidestream.call.side import Side
@@ -18,6 +19,7 @@ from sidestream.call.teardown import end, part, settle
 from sidestream.call.verdict import EndedBy, Slug
 from sidestream.sip.message import Request
 from sidestream.sip.reliability import option_tags
+from sidestream.sip.secure import SIPS_REQUIRED
 
 _Handler = Callable[[CallContext, Leg, RequestArrived], None]
 
@@ -41,6 +43,9 @@ def arrived(ctx: CallContext, event: RequestArrived) -> None:
         return
     if not leg.dialog.accept_remote_cseq(request.cseq.number):
         ctx.respond(leg, (event.key, request), 500)
+        return
+    if leg.dialog.secure and event.source.transport != "tls":
+        ctx.respond(leg, (event.key, request), 480, extra=(warning_about(SIPS_REQUIRED),))
         return
     unknown = leg.setup.features.unknown(option_tags(request, "Require"))
     if unknown:

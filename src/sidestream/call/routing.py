@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Protocol
 
 from sidestream.call.setup import PeerHop
+from sidestream.sip.hop import Source
 
 Network = IPv4Network | IPv6Network
 
@@ -38,34 +39,52 @@ class TrunkSources:
     networks: tuple[Network, ...] = ()
     peers: tuple[PeerAddress, ...] = ()
     """The trunk's own peers are always accepted."""
+    names: tuple[str, ...] = ()
+    """Domains or addresses that the certificates of its peers name."""
+    only_named: bool = False
+    """Whether a certificate that names none of them is somebody else's, whatever address it comes from."""
+    only_tls: bool = False
+    """Whether its calls come over TLS only."""
 
 
 _EXACT_PEER = (129, 0)
 """Outranks the longest prefix (128): one of the peer's own sockets, which tells trunks on one host apart."""
 
 
-def match_trunk(trunks: Iterable[TrunkSources], host: str, port: int) -> TrunkSources | None:
-    """The trunk that a source address belongs to.
+_NAMED = 1000
+"""Outranks every address: a certificate is no matter of routing."""
 
-    A peer's exact address and port wins, then the longest matching network, then a peer's address with
-    another port
-    (connections come from ephemeral ports); the first in the order given wins a tie.
+
+def match_trunk(trunks: Iterable[TrunkSources], source: Source) -> TrunkSources | None:
+    """The trunk that a source belongs to.
+
+    Whoever proved by a certificate who he is belongs to a trunk that has his name, wherever he is; of several
+    the one whose addresses fit best. Else the address decides: a peer's exact address and port wins, then the
+    longest matching network, then a peer's address with another port (connections come from ephemeral ports);
+    the first in the order given wins a tie.
 
     Args:
         trunks: Every trunk of every account.
-        host: Numeric source address; IPv4-mapped IPv6 addresses count as IPv4.
-        port: Source port.
+        source: Where it came from; IPv4-mapped IPv6 addresses count as IPv4.
     """
     try:
-        address = ip_address(host.split("%", 1)[0])
+        address = ip_address(source.host.split("%", 1)[0])
     except ValueError:
         return None
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     best: TrunkSources | None = None
     best_rank = (-1, -1)
+    certificate = source.certificate
     for trunk in trunks:
-        rank = _rank(trunk, address, port)
+        if trunk.only_tls and source.transport != "tls":
+            continue
+        rank = _rank(trunk, address, source.port)
+        if certificate is not None:
+            if certificate.proves_any(trunk.names):
+                rank = (rank[0] + _NAMED, rank[1])
+            elif trunk.only_named:
+                continue
         if rank > best_rank:
             best, best_rank = trunk, rank
     return best

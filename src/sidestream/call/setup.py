@@ -21,6 +21,10 @@ TEARDOWN_TIMEOUT = 40.0
 itself."""
 
 
+SECURE_CONTACT = "sips"
+"""Beside the transports: the Contact by which TLS is wanted on every hop (RFC 3261 8.1.1.8)."""
+
+
 @dataclass(frozen=True, slots=True)
 class PeerHop:
     """One peer of the outbound trunk."""
@@ -35,6 +39,9 @@ class PeerHop:
     weight: int = 1
     routes: tuple[str, ...] = ()
     """Route values that lead there, the nearest first: an outbound proxy, a service route (RFC 3608)."""
+
+    secure: bool = False
+    """Whether it is reached over TLS and must prove who it is, so that it may carry a `sips` call."""
 
     @property
     def way(self) -> str:
@@ -68,7 +75,7 @@ class ServerIdentity:
 
     contacts: Mapping[str, str]
     """Contact URI by transport: `{"udp": "sip:192.0.2.1:5060", "tcp":
-    "sip:192.0.2.1:5060;transport=tcp"}`."""
+    "sip:192.0.2.1:5060;transport=tcp"}`; by `SECURE_CONTACT` the `sips` URI, where TLS is listened on."""
     user_agent: str
 
 

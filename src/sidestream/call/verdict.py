@@ -67,6 +67,8 @@ class Slug(StrEnum):
     PEER_FAILED = "peer-failed"
     PEER_TIMEOUT = "peer-timeout"
     PEER_UNREACHABLE = "peer-unreachable"
+    PEER_NOT_PROVEN = "peer-not-proven"
+    PEER_TLS_FAILED = "peer-tls-failed"
     PEER_WANTS_CREDENTIALS = "peer-wants-credentials"
     EXTENSION_REFUSED = "extension-refused"
     CREDENTIALS_REJECTED = "credentials-rejected"
@@ -78,6 +80,7 @@ class Slug(StrEnum):
     ACCOUNT_SUSPENDED = "account-suspended"
     NO_ROUTE = "no-route"
     NO_PEER = "no-peer"
+    SIPS_NOT_ALLOWED = "sips-not-allowed"
     CALL_LIMIT = "call-limit"
     RATE_LIMIT = "rate-limit"
     OVERLOAD = "overload"
@@ -184,6 +187,8 @@ RULES: dict[Slug, SlugRule] = {
         _FAILED, 408, "No peer of the route answered in time.", 'Q.850;cause=102;text="No response from peer"'
     ),
     Slug.PEER_UNREACHABLE: SlugRule(_FAILED, 503, "No peer of the route could be reached."),
+    Slug.PEER_NOT_PROVEN: SlugRule(_FAILED, 503, "No peer of the route proved by its certificate who it is."),
+    Slug.PEER_TLS_FAILED: SlugRule(_FAILED, 503, "No peer of the route could be connected to over TLS."),
     # Between the peer and us; the caller hears what a gateway makes of 401 and 407 by RFC 3398 8.2.6.1
     # (cause 21, which is 403). 503 would have it take this gateway for overloaded, for all its calls.
     Slug.PEER_WANTS_CREDENTIALS: SlugRule(
@@ -214,6 +219,9 @@ RULES: dict[Slug, SlugRule] = {
     ),
     Slug.NO_ROUTE: SlugRule(_REFUSED, 404, "No route of the account matches the called number."),
     Slug.NO_PEER: SlugRule(_REFUSED, 503, "The route leads to a trunk without a peer."),
+    Slug.SIPS_NOT_ALLOWED: SlugRule(
+        _REFUSED, 480, "The caller wants TLS on every hop, and no peer of the route is reached by it."
+    ),
     Slug.CALL_LIMIT: SlugRule(_REFUSED, 503, "The limit of concurrent calls is reached."),
     Slug.RATE_LIMIT: SlugRule(_REFUSED, 503, "The limit of new calls per second is reached."),
     Slug.OVERLOAD: SlugRule(_REFUSED, 503, "The gateway has too much to do."),

@@ -13,7 +13,6 @@ from sidestream.config.model import (
     Configuration,
     EndpointAuth,
     MediaStreamIntegration,
-    RecordingServer,
     SiprecIntegration,
 )
 from sidestream.config.node_rules import LATER, PAIRS_PER_CALL
@@ -38,13 +37,6 @@ _OWN_HEADERS: Final = frozenset(
     {"connection", "content-length", "host", "transfer-encoding", "upgrade", "user-agent", "traceparent"}
 )
 _OWN_PREFIXES: Final = ("sec-websocket-", "sidestream-")
-
-
-def servers_are_available(server: RecordingServer) -> Iterator[Finding]:
-    """No recording server over TLS yet."""
-    if server.uri.transport == "tls":
-        remedy = "Write a sip: URI with ;transport=tcp or ;transport=udp"
-        yield Finding(("uri",), f"SIP over TLS {LATER}", remedy)
 
 
 def servers_stand_once(integration: SiprecIntegration) -> Iterator[Finding]:
@@ -89,7 +81,7 @@ def recorders_can_reach_us(configuration: Configuration) -> Iterator[Finding]:
 def _unheard(integration: SiprecIntegration, listened: set[Transport], here: KeyPath) -> Iterator[Finding]:
     for index, server in enumerate(integration.servers):
         wanted = server.uri.transport
-        if wanted not in listened and wanted != "tls":
+        if wanted not in listened:
             message = f"this server is reached by {wanted}, which the gateway does not listen on"
             remedy = f"Add {wanted}://… to node.sip, or name another ;transport="
             yield Finding((*here, "servers", index, "uri"), message, remedy)

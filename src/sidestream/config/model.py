@@ -63,6 +63,7 @@ from sidestream.config.values import (
     StartOn,
     Strategy,
     Subscription,
+    Verify,
     VoiceServiceKind,
 )
 
@@ -74,6 +75,7 @@ _NAME: Final = Text("a name of 1 to 64 characters of A-Z a-z 0-9 . _ -", r"[A-Za
 _CODEC: Final = Text("a codec such as PCMU", r"[A-Za-z0-9._-]{1,32}")
 _HEADER: Final = Text("a header name", r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _PARAMETER: Final = Text("a name of 1 to 64 characters of A-Z a-z 0-9 . _ -", r"[A-Za-z0-9._-]{1,64}")
+_HOST: Final = Text("a domain or an IP address", r"[A-Za-z0-9.:_*-]{1,253}")
 _LINE: Final = Text("a line of text")
 
 Name = Annotated[str, _NAME]
@@ -93,14 +95,16 @@ class Media:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
-    """Certificates for SIP over TLS. Not available in this version."""
+    """Certificates for SIP over TLS: 1.2 and 1.3. New files are taken without a restart."""
 
     certificate: Annotated[Path, FilePath()]
-    """Certificate chain in PEM."""
+    """Certificate in PEM, the gateway's own first, then those between it and its authority. Listeners show
+    it, and connections that the gateway opens offer it to peers that ask for one."""
     key: Annotated[Path, FilePath()]
-    """Private key in PEM."""
+    """Its private key in PEM, without a passphrase."""
     client_ca: Annotated[Path | None, FilePath()] = None
-    """Authorities whose certificates peers must have."""
+    """Authorities in PEM. Peers that connect must then have a certificate of one of them; without it none is
+    asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +126,8 @@ class Node:
     name: Name
     """Name of the gateway in logs, metrics and the journal."""
     sip: Annotated[tuple[SipListener, ...], ListOf(Listener(), 1, 64)]
-    """Every transport that is listened on: `udp://` or `tcp://` with an address and a port (5060 unless
-    written)."""
+    """Every transport that is listened on: `udp://`, `tcp://` or `tls://` with an address and a port (5060
+    unless written, for `tls://` 5061)."""
     media: Media
     """Where RTP is sent and received."""
     advertise: Annotated[Address | None, IpAddress()] = None
@@ -139,7 +143,7 @@ class Node:
     `journal` and `trace` are made. A relative path starts at the configuration file; one from the root has
     four slashes."""
     tls: Tls | None = None
-    """Certificates for SIP over TLS. Not available in this version."""
+    """Certificates for SIP over TLS, which every `tls://` listener wants."""
     limits: Limits = Limits()
     """What the gateway takes at most."""
     protection: Protection = _PROTECTION
@@ -166,11 +170,28 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PeerTls:
+    """How peers over TLS prove who they are (RFC 5922)."""
+
+    ca: Annotated[Path | None, FilePath()] = None
+    """Authorities in PEM that their certificates are verified against, in place of the system's."""
+    verify: Annotated[Verify, Choice(Verify)] = Verify.NAME
+    """`name`: the certificate is of a known authority and names the host of the peer's URI, or one of
+    `names`. `chain`: of a known authority, whatever its name. `off`: anybody is believed. A `sips:` URI wants
+    `name`."""
+    names: Annotated[tuple[str, ...], ListOf(_HOST, 0, 64)] = ()
+    """Domains or addresses that the certificate may name in place of the URI's host: all of a peer that is
+    written by its address. With `node.tls.client_ca`, calls over TLS whose certificate names one of them are
+    the trunk's, whatever address they come from, and no others over TLS are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
     """One SIP address of a trunk."""
 
     uri: Annotated[PeerUri, SipPeer()]
-    """Where calls are sent. Over UDP unless it says `;transport=tcp`."""
+    """Where calls are sent. Over UDP unless it says `;transport=tcp` or `;transport=tls`, or is a `sips:`
+    URI."""
     priority: Annotated[int, Whole(0, 65535)] = 1
     """Lower is tried first."""
     weight: Annotated[int, Whole(0, 65535)] = 1
@@ -268,6 +289,10 @@ class Trunk:
     """What becomes of a redirection (3xx) by a peer: `pass` tells the caller, with its contacts; `follow`
     tries the contacts in the order of their q, eight at most and none twice. Contacts at other hosts than
     the trunk's peers never get its credentials."""
+    tls: PeerTls | None = None
+    """How its peers over TLS prove who they are."""
+    require_tls: Annotated[bool, Flag()] = False
+    """Whether its calls are taken over TLS only."""
     max_calls: Annotated[int | None, Whole(1, 100_000, "unlimited")] = None
     """Calls at once on this trunk; `unlimited`: as many as the gateway takes."""
     message_rate: Annotated[int | None, Whole(1, 1_000_000, "unlimited")] = None
@@ -387,8 +412,8 @@ class RecordingServer:
     """One recording server, and how it wants to be spoken to."""
 
     uri: Annotated[PeerUri, SipPeer("tcp", 'a SIP URI such as "sip:192.0.2.30:5060;transport=tcp"')]
-    """Where recording sessions are sent. Over TCP unless it says `;transport=udp`: an INVITE with metadata is
-    too large for most networks' UDP packets."""
+    """Where recording sessions are sent. Over TCP unless it says `;transport=udp` or `;transport=tls`, or is
+    a `sips:` URI: an INVITE with metadata is too large for most networks' UDP packets."""
     priority: Annotated[int, Whole(0, 65535)] = 1
     """Lower is tried first."""
     weight: Annotated[int, Whole(0, 65535)] = 1
@@ -424,6 +449,8 @@ class SiprecIntegration:
     servers: Annotated[tuple[RecordingServer, ...], ListOf(None, 1, 64)]
     """Recording servers: by priority, then by weight. The next one is tried when one refuses, fails or does
     not answer in time, at the begin and in mid-call."""
+    tls: PeerTls | None = None
+    """How servers over TLS prove who they are."""
     strategy: Annotated[Strategy, Choice(Strategy)] = Strategy.HUNT
     """Whether each call begins with the first server or with the next one in turn; priorities go before
     either."""

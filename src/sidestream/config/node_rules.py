@@ -14,17 +14,6 @@ LATER: Final = "is not available in this version"
 """Said of what the configuration knows and this version does not carry out."""
 
 
-def listeners_are_available(node: Node) -> Iterator[Finding]:
-    """No `tls://` listener and no `tls` section yet."""
-    for index, listener in enumerate(node.sip):
-        if listener.transport == "tls":
-            remedy = "Remove it, and use udp:// or tcp:// inside a protected network"
-            yield Finding(("sip", index), f"SIP over TLS {LATER}", remedy)
-    if node.tls is not None:
-        remedy = "Remove the section; endpoints of media streams are verified without it"
-        yield Finding(("tls",), f"SIP over TLS {LATER}", remedy, at_key=True)
-
-
 def _same_host(one: Address, other: Address) -> bool:
     if one.version != other.version:
         return False

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sidestream.config import integration_rules, node_rules, service_rules
+from sidestream.config import integration_rules, node_rules, service_rules, tls_rules
 from sidestream.config.denied import DENIED_NETWORKS, is_denied
 from sidestream.config.integration_rules import denied_endpoint
 from sidestream.config.model import (
@@ -20,9 +20,8 @@ from sidestream.config.model import (
     EndpointAuth,
     MediaStreamIntegration,
     Node,
-    Peer,
+    PeerTls,
     RecorderAuth,
-    RecordingServer,
     Registration,
     SiprecIntegration,
     Trunk,
@@ -62,18 +61,21 @@ class Rule:
 
 
 RULES: Final = (
-    Rule(Node, ("sip", "tls"), node_rules.listeners_are_available),
+    Rule(Node, ("sip", "tls"), tls_rules.listeners_have_a_certificate),
+    Rule(Node, ("tls",), tls_rules.certificate_and_key_fit),
     Rule(Node, ("sip", "api"), node_rules.listeners_stand_once),
     Rule(Node, ("sip", "media"), node_rules.media_ports_are_free),
     Rule(Node, ("media", "limits"), node_rules.media_ports_carry_a_call),
     Rule(Node, ("sip", "media", "advertise"), node_rules.addresses_can_be_told),
     Rule(Node, ("media", "advertise"), node_rules.addresses_are_of_one_family),
     Rule(Dns, ("ttl_min", "ttl_max"), node_rules.dns_times_fit),
-    Rule(Peer, ("uri",), service_rules.peers_are_available),
     Rule(TrunkAuth, ("any_source", "require_auth"), service_rules.any_source_is_authenticated),
     Rule(TrunkAuth, ("algorithms",), service_rules.algorithms_stand_once),
     Rule(Registration, ("aor",), service_rules.registrations_have_a_user),
     Rule(Trunk, ("register", "peers"), service_rules.registrations_lead_somewhere),
+    Rule(PeerTls, ("ca",), tls_rules.authorities_are_readable),
+    Rule(PeerTls, ("names",), tls_rules.names_are_whole),
+    Rule(Trunk, ("peers", "tls"), tls_rules.tls_settings_are_used),
     Rule(Trunk, ("codecs",), service_rules.codecs_are_known),
     Rule(Trunk, ("session_expires", "min_se"), service_rules.intervals_fit),
     Rule(VoiceService, ("kind", "integrations"), service_rules.recordings_fit_the_kind),
@@ -86,7 +88,7 @@ RULES: Final = (
     Rule(MediaStreamIntegration, ("frame",), integration_rules.frame_is_whole),
     Rule(MediaStreamIntegration, ("auth", "headers"), integration_rules.headers_are_free),
     Rule(MediaStreamIntegration, ("ca",), integration_rules.certificates_are_readable),
-    Rule(RecordingServer, ("uri",), integration_rules.servers_are_available),
+    Rule(SiprecIntegration, ("servers", "tls"), tls_rules.server_settings_are_used),
     Rule(SiprecIntegration, ("servers",), integration_rules.servers_stand_once),
     Rule(SiprecIntegration, ("policy", "on_loss"), integration_rules.losses_are_of_mandatory_recordings),
     Rule(SiprecIntegration, ("x_headers",), integration_rules.x_headers_are_lawful),
@@ -102,12 +104,17 @@ RULES: Final = (
     Rule(Configuration, ("node", "accounts"), service_rules.strangers_who_may_call_are_heard),
     Rule(Configuration, ("node", "accounts"), integration_rules.endpoints_are_allowed),
     Rule(Configuration, ("node", "accounts"), integration_rules.recorders_can_reach_us),
+    Rule(Configuration, ("node", "accounts"), tls_rules.peers_can_reach_us),
+    Rule(Configuration, ("accounts",), tls_rules.settings_agree),
 )
 """What a configuration is refused for."""
 
 ADVICE: Final = (
     Rule(Node, ("media", "limits"), node_rules.media_ports_carry_the_limit),
     Rule(Node, ("sip", "media"), node_rules.listeners_share_the_media_family),
+    Rule(Node, ("tls",), tls_rules.certificate_is_valid),
+    Rule(PeerTls, ("ca",), tls_rules.authorities_are_valid),
+    Rule(PeerTls, ("verify",), tls_rules.verification_is_meant),
     Rule(Configuration, ("node", "accounts"), integration_rules.media_ports_carry_recordings),
     Rule(Account, ("routes",), service_rules.later_routes_are_reached),
     Rule(Account, ("voice_services",), service_rules.recordings_carry_keys_safely),

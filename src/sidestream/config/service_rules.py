@@ -9,7 +9,6 @@ from typing import Final
 from sidestream.config.model import (
     Account,
     Configuration,
-    Peer,
     RecorderAuth,
     Registration,
     SiprecIntegration,
@@ -17,7 +16,6 @@ from sidestream.config.model import (
     TrunkAuth,
     VoiceService,
 )
-from sidestream.config.node_rules import LATER
 from sidestream.config.problems import Finding, KeyPath
 from sidestream.config.signalling import UnknownSources
 from sidestream.config.values import (
@@ -280,13 +278,6 @@ def recordings_carry_keys_safely(account: Account) -> Iterator[Finding]:
                 path = ("voice_services", index, "integrations", place, "servers")
                 remedy = "Reach the server by TLS: sip:HOST;transport=tls"
                 yield Finding(path, f"keys of recordings travel in clear SIP to {clear[0]}", remedy)
-
-
-def peers_are_available(peer: Peer) -> Iterator[Finding]:
-    """No peer over TLS yet."""
-    if peer.uri.transport == "tls":
-        remedy = "Write a sip: URI with ;transport=udp or ;transport=tcp"
-        yield Finding(("uri",), f"SIP over TLS {LATER}", remedy)
 
 
 def codecs_are_known(trunk: Trunk) -> Iterator[Finding]:

@@ -96,16 +96,25 @@ def parse_peer(text: str, default: Transport = "udp") -> PeerUri:
     match = _PEER.match(text) if len(text) <= URL_MAX else None
     if match is None or match["scheme"].lower() not in {"sip", "sips"} or not _is_host(match["host"]):
         raise UriError(f"{text[:80]!r} is no SIP URI")
+    secure = match["scheme"].lower() == "sips"
     parameters = dict(_parameters(match["params"]))
-    transport = parameters.get("transport", "tls" if match["scheme"].lower() == "sips" else default)
+    transport = parameters.get("transport", "tls" if secure else default)
     if transport not in {"udp", "tcp", "tls"}:
-        raise UriError(f"{transport!r} is no transport", hint="Write ;transport=udp or ;transport=tcp")
+        hint = "Write ;transport=udp, ;transport=tcp or ;transport=tls"
+        raise UriError(f"{transport!r} is no transport", hint=hint)
+    if secure and transport == "udp":
+        raise UriError("sips: means TLS, which is not over udp", hint="Leave out ;transport=udp")
     return PeerUri(
         text,
         match["host"].strip("[]"),
-        _port(match["port"]) or (5061 if transport == "tls" else 5060),
+        _port(match["port"]) or (5061 if secure or transport == "tls" else 5060),
         _transport(transport, match["scheme"]),
     )
+
+
+def is_sips(uri: str) -> bool:
+    """Whether a URI's scheme is `sips`."""
+    return uri[:5].lower() == "sips:"
 
 
 def _parameters(text: str) -> list[tuple[str, str]]:

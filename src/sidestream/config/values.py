@@ -192,6 +192,14 @@ class Redirect(StrEnum):
     FOLLOW = "follow"
 
 
+class Verify(StrEnum):
+    """How a peer over TLS is verified."""
+
+    NAME = "name"
+    CHAIN = "chain"
+    OFF = "off"
+
+
 class Encoding(StrEnum):
     """The encoding of a stream's audio (stream protocol section 3)."""
 

@@ -23,8 +23,8 @@ from sidestream.call.routing import (
 )
 from sidestream.call.setup import PeerHop
 from sidestream.call.verdict import RULES, Slug
-from sidestream.config.model import Account, Configuration, Trunk, VoiceService
-from sidestream.config.values import PeerUri
+from sidestream.config.model import Account, Configuration, Peer, PeerTls, Trunk, VoiceService
+from sidestream.config.values import PeerUri, Verify
 from sidestream.gateway.doorkeeper import Asked, Doorkeeper, HeaderLines, Rejected, TrunkKey, passwords_of
 from sidestream.gateway.ids import new_token
 from sidestream.gateway.names import numeric
@@ -32,6 +32,7 @@ from sidestream.sip.digest_client import DigestClient
 from sidestream.sip.guard import SourceTable
 from sidestream.sip.hop import Source
 from sidestream.sip.message import Request
+from sidestream.sip.secure import is_secure
 from sidestream.sip.uri import loose
 
 RETRY_AFTER_S: Final[Mapping[Slug, int]] = {
@@ -126,14 +127,21 @@ class Admission:
         self._routes = {account.name: _routes_of(account) for account in configuration.accounts}
         self._sources = {
             (account.name, service.name): _with_peers(
-                TrunkSources(service.name, account.name, service.trunk.match), service.trunk.neighbours, ()
+                _sources_of(account.name, service.name, service.trunk), service.trunk.neighbours, ()
             )
             for account, service in configuration.services()
             if service.trunk is not None
         }
         self._peers = {
             (account.name, service.name): tuple(
-                PeerHop(str(peer.uri), (), peer.priority, peer.weight, _through(service.trunk))
+                PeerHop(
+                    str(peer.uri),
+                    (),
+                    peer.priority,
+                    peer.weight,
+                    _through(service.trunk),
+                    secure=_is_secure(peer, service.trunk),
+                )
                 for peer in service.trunk.peers
             )
             for account, service in configuration.services()
@@ -147,7 +155,7 @@ class Admission:
         """Says by which way calls to a registered trunk go."""
         self.door = Doorkeeper(configuration)
         """Asks callers for credentials."""
-        self._matched: dict[tuple[str, int], TrunkSources | None] = {}
+        self._matched: dict[tuple[object, ...], TrunkSources | None] = {}
         self._table = self._make_table()
         self._by_trunk: Counter[TrunkKey] = Counter()
         self.calls = 0
@@ -177,11 +185,11 @@ class Admission:
 
     def trunk_of(self, source: Source) -> TrunkSources | None:
         """The trunk that a source address belongs to."""
-        place = (source.host, source.port)
+        place = (source.transport, source.host, source.port, source.certificate)
         if place not in self._matched:
             if len(self._matched) >= SOURCES_CACHED:
                 self._matched.clear()
-            self._matched[place] = match_trunk(self._sources.values(), *place)
+            self._matched[place] = match_trunk(self._sources.values(), source)
         return self._matched[place]
 
     def ask(self, request: Request, source: Source, now: float) -> Asked | Rejected | None:
@@ -205,7 +213,7 @@ class Admission:
             account_name, name = (trunk.account, trunk.trunk) if trunk else ("", "")
             return Refused(found.slug, account_name, name, found.detail, found.headers)
         if found is None:
-            return Refused(Slug.UNKNOWN_TRUNK, detail=f"no trunk has the address {source.host}")
+            return Refused(Slug.UNKNOWN_TRUNK, detail=_stranger(source))
         return self._admit(invite, found, now)
 
     def _admit(self, invite: Request, trunk: TrunkSources, now: float) -> Admitted | Refused:
@@ -223,13 +231,16 @@ class Admission:
         caller, callee = account.service(trunk.trunk), account.service(route.target)
         if caller is None or callee is None or callee.trunk is None or not callee.trunk.peers:
             return Refused(Slug.NO_PEER, account.name, trunk.trunk)
+        peers = self._peers_to((account.name, callee.name), secure=is_secure(invite.uri))
+        if not peers:
+            return Refused(Slug.SIPS_NOT_ALLOWED, account.name, trunk.trunk)
         if self._is_full(account.name, callee):
             return Refused(
                 Slug.CALL_LIMIT, account.name, trunk.trunk, f"trunk {callee.name!r} has no free line"
             )
         if not self._bucket.take(now):
             return Refused(Slug.RATE_LIMIT, account.name, trunk.trunk)
-        return self._take(account, caller, callee, now)
+        return self._take(account, caller, callee, self._health.order(peers, now))
 
     def release(self, admitted: Admitted) -> None:
         """Take the call out of the counts."""
@@ -240,19 +251,18 @@ class Admission:
             if self._by_trunk[key] <= 0:
                 del self._by_trunk[key]
 
-    def _take(self, account: Account, caller: VoiceService, callee: VoiceService, now: float) -> Admitted:
+    def _take(
+        self, account: Account, caller: VoiceService, callee: VoiceService, peers: tuple[PeerHop, ...]
+    ) -> Admitted:
         self.calls += 1
         for service in (caller, callee):
             self._by_trunk[account.name, service.name] += 1
         key = (account.name, callee.name)
-        peers = order_peers(self._peers[key], self._randomness)
-        if self.way_of is not None:
-            peers = by_way(peers, self.way_of(key))
         return Admitted(
             account=account,
             caller=caller,
             callee=callee,
-            peers=self._health.order(peers, now),
+            peers=peers,
             caller_auth=self.clients.get((account.name, caller.name)),
             callee_auth=self.clients.get(key),
         )
@@ -264,6 +274,12 @@ class Admission:
             for network in (*sources.networks, *(ip_network(peer.host) for peer in sources.peers))
         ]
         return SourceTable(entries)
+
+    def _peers_to(self, key: TrunkKey, *, secure: bool) -> tuple[PeerHop, ...]:
+        """The peers of a trunk in the order of their priorities, or those of them that may carry `sips`."""
+        peers = tuple(peer for peer in self._peers[key] if peer.secure or not secure)
+        peers = order_peers(peers, self._randomness)
+        return peers if self.way_of is None else by_way(peers, self.way_of(key))
 
     def _overload(self, trunk: TrunkSources) -> Slug | None:
         if self.draining:
@@ -287,6 +303,35 @@ class Admission:
 def _suspended(trunk: TrunkSources) -> Refused:
     reason = RULES[Slug.ACCOUNT_SUSPENDED].reason or ""
     return Refused(Slug.ACCOUNT_SUSPENDED, trunk.account, trunk.trunk, headers=(("Reason", reason),))
+
+
+def _sources_of(account: str, name: str, trunk: Trunk) -> TrunkSources:
+    """What a trunk is known by, but for the addresses of its peers."""
+    tls = trunk.tls or PeerTls()
+    own = tuple(peer.uri.host for peer in trunk.peers if peer.uri.transport == "tls")
+    return TrunkSources(
+        name,
+        account,
+        trunk.match,
+        names=tls.names or (own if tls.verify is Verify.NAME else ()),
+        only_named=bool(tls.names),
+        only_tls=trunk.require_tls,
+    )
+
+
+def _is_secure(peer: Peer, trunk: Trunk) -> bool:
+    """Whether a peer is reached over TLS and must prove its name (RFC 3261 26.2.2)."""
+    through = trunk.outbound_proxy or peer.uri
+    verified = trunk.tls is None or trunk.tls.verify is Verify.NAME
+    return peer.uri.transport == through.transport == "tls" and verified
+
+
+def _stranger(source: Source) -> str:
+    """Say who is no trunk's."""
+    told = f"no trunk has the address {source.host}"
+    if source.certificate is not None:
+        return f"{told} or takes the certificate of {source.certificate}"
+    return told
 
 
 def _routes_of(account: Account) -> tuple[Route, ...]:

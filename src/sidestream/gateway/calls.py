@@ -27,7 +27,7 @@ from sidestream.call.events import (
     ResponseTransportFailed,
 )
 from sidestream.call.features import EVERYTHING, Features, Use
-from sidestream.call.messages import dressed_response
+from sidestream.call.messages import dressed_response, warning_about
 from sidestream.call.participants import callee_of, caller_of
 from sidestream.call.record import CallSnapshot, LegRecord
 from sidestream.call.setup import CallLimits, CallSetup, LegSetup, ServerIdentity
@@ -82,6 +82,7 @@ from sidestream.sip.events import (
 )
 from sidestream.sip.message import Request
 from sidestream.sip.reliability import option_tags
+from sidestream.sip.secure import SIPS_NOT_ALLOWED
 
 REFRESH_S: Final = 0.5
 """How long the media engine may take to tell what it knows of a call."""
@@ -216,9 +217,9 @@ class Calls:
             case ClientTimedOut(key=key):
                 runner, number = self._client(key)
                 self._bring(runner, RequestTimedOut(number))
-            case ClientTransportFailed(key=key):
+            case ClientTransportFailed(key=key, trouble=trouble):
                 runner, number = self._client(key)
-                self._bring(runner, RequestTransportFailed(number))
+                self._bring(runner, RequestTransportFailed(number, trouble))
             case AckTimedOut(key=key):
                 self._bring(self._servers.get(key), AnswerNotAcknowledged(key))
             case PrackTimedOut(key=key):
@@ -449,6 +450,8 @@ class Calls:
         ending = verdict(refused.slug, detail=refused.detail)
         wait = refused.retry_after
         extra = () if wait is None else (("Retry-After", str(wait)),)
+        if refused.slug is Slug.SIPS_NOT_ALLOWED:
+            extra = (warning_about(SIPS_NOT_ALLOWED),)
         self._answer(arrived, RULES[refused.slug].status, (*refused.headers, *extra))
         self._count_end(ending)
         now = self._parts.clock.monotonic()

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from sidestream.call.commands import NextHop
 from sidestream.sip.hop import Hop
+from sidestream.sip.secure import is_secure
 
 
 def hops_of(next_hop: NextHop, resolved: Sequence[Hop]) -> tuple[Hop, ...]:
@@ -12,7 +13,8 @@ def hops_of(next_hop: NextHop, resolved: Sequence[Hop]) -> tuple[Hop, ...]:
 
     The way by which the peer was last heard is preferred where a hop leads to the same transport and host: a
     connection is re-used as it is; over UDP only our socket is, since the peer's URI names the port that it
-    wants. What cannot be resolved is answered on the way it came.
+    wants. What cannot be resolved is answered on the way it came, unless that weakened a `sips` URI (RFC 3261
+    §26.2.2).
 
     Args:
         next_hop: what the call knows.
@@ -21,7 +23,7 @@ def hops_of(next_hop: NextHop, resolved: Sequence[Hop]) -> tuple[Hop, ...]:
     if next_hop.hops:
         return next_hop.hops
     heard = next_hop.heard_from
-    if heard is None:
+    if heard is None or (is_secure(next_hop.uri) and heard.transport != "tls"):
         return tuple(resolved)
     if not resolved:
         return (heard,)

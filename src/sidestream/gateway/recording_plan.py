@@ -27,6 +27,7 @@ from sidestream.sdp.codecs import OFFERABLE, Codec
 from sidestream.sdp.negotiate import MediaAddress, NegotiatedCodec
 from sidestream.sip.digest_client import DigestClient
 from sidestream.sip.errors import ParseError
+from sidestream.sip.secure import is_secure
 from sidestream.sip.uri import OpaqueUri, parse_uri
 from sidestream.siprec.body import MetadataType
 from sidestream.siprec.events import StreamCodec
@@ -143,7 +144,7 @@ def _server(server: RecordingServer) -> Server:
 def server_uri(server: RecordingServer) -> str:
     """Return a server's URI with the transport that it is reached by."""
     uri = server.uri
-    named = ";transport=" in uri.text.lower()
+    named = ";transport=" in uri.text.lower() or is_secure(uri.text)
     return uri.text if named or uri.transport == "udp" else f"{uri.text};transport={uri.transport}"
 
 

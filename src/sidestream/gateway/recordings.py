@@ -8,10 +8,11 @@ import random
 import secrets
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
+from sidestream.call.setup import SECURE_CONTACT
 from sidestream.config.model import Node
 from sidestream.gateway.clock import Clock
 from sidestream.gateway.ids import new_token
@@ -226,14 +227,15 @@ class Recordings:
 
     def _identify(self, server: Server) -> ClientIdentity:
         """Who we are to a server: reached by its own transport."""
-        transport = (SipUri.parse(server.uri).transport or "udp").lower()
+        uri = SipUri.parse(server.uri)
+        transport = SECURE_CONTACT if uri.scheme == "sips" else (uri.transport or "udp").lower()
         contacts = self._parts.contacts
         contact = contacts.get(transport) or next(iter(contacts.values()))
         name = self._parts.node.name
-        host = SipUri.parse(contact).host
+        own = SipUri.parse(contact)
         return ClientIdentity(
-            from_uri=f"sip:{name}@{host}",
-            contact_uri=contact.replace("sip:", f"sip:{name}@", 1),
+            from_uri=f"{own.scheme}:{name}@{own.host}",
+            contact_uri=str(replace(own, user=name)),
             token=new_token,
             chance=random.random,
             secret=secrets.token_bytes,
@@ -360,8 +362,9 @@ class Recordings:
                 told = events.ResponseArrived(entry.number, request_id, response, source)
             case ClientTimedOut():
                 told = events.RequestTimedOut(entry.number, request_id)
-            case ClientTransportFailed():
-                told = events.RequestTransportFailed(entry.number, request_id)
+            case ClientTransportFailed(trouble=trouble):
+                detail = "" if trouble is None else str(trouble)
+                told = events.RequestTransportFailed(entry.number, request_id, detail)
         self._bring(entry, told)
         return True
 

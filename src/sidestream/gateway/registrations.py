@@ -8,7 +8,9 @@ from functools import partial
 from typing import Final
 
 from sidestream.call.routing import Way
+from sidestream.call.setup import SECURE_CONTACT
 from sidestream.config.model import Configuration, Registration, Trunk
+from sidestream.config.uris import is_sips
 from sidestream.config.values import PeerUri
 from sidestream.gateway.clock import Clock
 from sidestream.gateway.doorkeeper import TrunkKey
@@ -261,8 +263,9 @@ def plan_of(trunk: Trunk, registration: Registration, tools: RegistrationTools) 
     """What a trunk's registration is."""
     registrars = registration.registrars or _by_priority(trunk)
     aor = SipUri.parse(registration.aor.text)
-    transport = (registration.proxy or registrars[0]).transport
-    ours = SipUri.parse(tools.contacts.get(transport) or next(iter(tools.contacts.values())))
+    first = registration.proxy or registrars[0]
+    key = SECURE_CONTACT if aor.scheme == "sips" or is_sips(first.text) else first.transport
+    ours = SipUri.parse(tools.contacts.get(key) or next(iter(tools.contacts.values())))
     params = {**ours.params, "bnc": None} if registration.gin else ours.params
     user = None if registration.gin else aor.user
     return Plan(

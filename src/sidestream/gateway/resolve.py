@@ -84,7 +84,7 @@ class Resolver:
         """
         parsed = self._read(uri)
         located = self._locate(parsed, frozenset())
-        return None if isinstance(located, Unknown) else self._hops(located)
+        return None if isinstance(located, Unknown) else self._hops(located, parsed)
 
     async def resolve(self, uri: str) -> tuple[Hop, ...]:
         """The hops of a URI, at least one, in order of preference.
@@ -97,7 +97,7 @@ class Resolver:
         for _ in range(ROUNDS):
             located = self._locate(parsed, asked)
             if isinstance(located, Located):
-                return self._hops(located)
+                return self._hops(located, parsed)
             await self._cache.ask(located.queries)
             asked |= set(located.queries)
         raise ResolveError(f"{parsed.address} cannot be resolved", hint="check the name and the DNS servers")
@@ -132,10 +132,12 @@ class Resolver:
             hint = "check the name, its transport and the families that are listened on"
             raise ResolveError(str(error), hint=hint) from error
 
-    def _hops(self, located: Located) -> tuple[Hop, ...]:
+    def _hops(self, located: Located, uri: SipUri) -> tuple[Hop, ...]:
+        """The hops; those over TLS have to prove the name in the URI (RFC 5922), not what it led to."""
+        domain = uri.address.lower() if family_of(uri.address) is None else None
         hops: list[Hop] = []
         for target in located.targets:
-            hops.append(_hop(target))
+            hops.append(_hop(target, domain if target.transport == "tls" else None))
             if target.transport == "udp" and self._has_tcp(target, free=located.free):
                 hops.append(Hop("tcp", target.address, target.port))
         return tuple(dict.fromkeys(hops))
@@ -144,8 +146,8 @@ class Resolver:
         return self._with_tcp and (free or self._tcp.listens(target.address, target.port))
 
 
-def _hop(target: Target) -> Hop:
-    return Hop(target.transport, target.address, target.port)
+def _hop(target: Target, domain: str | None) -> Hop:
+    return Hop(target.transport, target.address, target.port, None, domain)
 
 
 def families_of(hosts: Collection[str]) -> tuple[socket.AddressFamily, ...]:

@@ -21,11 +21,11 @@ from sidestream._media import Engine, MediaError
 from sidestream.call import features
 from sidestream.call.events import HangUpBy
 from sidestream.call.routing import PeerAddress
-from sidestream.call.setup import ServerIdentity
+from sidestream.call.setup import SECURE_CONTACT, ServerIdentity
 from sidestream.config.model import Configuration
 from sidestream.config.problems import Problem
 from sidestream.config.signalling import Dns
-from sidestream.config.uris import parse_peer
+from sidestream.config.uris import is_sips, parse_peer
 from sidestream.config.values import milliseconds
 from sidestream.errors import Fault, SidestreamError
 from sidestream.gateway import media as media_module
@@ -55,8 +55,11 @@ from sidestream.gateway.recordings import BODIES, OPTION_TAGS, Recordings, Recor
 from sidestream.gateway.registrations import Registrations, RegistrationTools
 from sidestream.gateway.sip_options import DnsOptions, ListenAddress, StackOptions
 from sidestream.gateway.sip_stack import SipStack
+from sidestream.gateway.sip_tls import SipTls
 from sidestream.gateway.stream_runner import StreamTools
 from sidestream.gateway.tasks import TaskOwner
+from sidestream.gateway.tls_care import TlsCare, tls_of
+from sidestream.gateway.tls_care import read_metrics as read_tls_metrics
 from sidestream.gateway.trace import Traces
 from sidestream.observe import logging, metrics
 from sidestream.observe.logging import logger
@@ -116,6 +119,7 @@ async def serve(configuration: Configuration, warnings: Sequence[Problem] = ()) 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
+    loop.add_signal_handler(signal.SIGHUP, gateway.reload)
     try:
         lines = await gateway.start()
         for line in (*lines, "ready"):
@@ -126,7 +130,7 @@ async def serve(configuration: Configuration, warnings: Sequence[Problem] = ()) 
         return await gateway.end(at_once)
     finally:
         await gateway.close()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(number)
 
 
@@ -154,6 +158,8 @@ class Gateway:
         self._traces = Traces(node.name, str(node.advertise or node.media.address), trace, self._store)
         self._media: Media | None = None
         self._stack: SipStack | None = None
+        self._tls: SipTls | None = None
+        self._tls_care: TlsCare | None = None
         self._calls: Calls | None = None
         self._recordings: Recordings | None = None
         self._registrations: Registrations | None = None
@@ -181,6 +187,7 @@ class Gateway:
         self._open_journal()
         self._store.open()
         media = self._media = self._open_media()
+        tls = self._tls = tls_of(self._configuration)
         options = StackOptions(
             allowed_methods=features.ALLOWED_METHODS,
             supported=features.OPTION_TAGS | OPTION_TAGS,
@@ -191,6 +198,7 @@ class Gateway:
             streams=stream_limits(node),
             advertise=str(node.advertise) if node.advertise else None,
             tap=self._traces.tap if self._traces.listens else None,
+            tls=tls,
         )
         listeners = [ListenAddress(one.transport, str(one.host), one.port) for one in node.sip]
         stack = self._stack = await SipStack.open(listeners, self._on_sip, options)
@@ -207,11 +215,19 @@ class Gateway:
         self._tasks.spawn(recordings.probes.run(), "recorder probes")
         self._pings.attach(stack, partial(_asker, stack.contacts))
         self._tasks.spawn(self._pings.run(), "peer pings")
+        if tls is not None:
+            self._tls_care = TlsCare(tls)
+            self._tasks.spawn(self._tls_care.run(), "certificates")
         await self._know_peers(stack)
         calm_collector()
         self._take_early_events()
         registrations.start()
         return lines
+
+    def reload(self) -> None:
+        """Take the files of certificates anew; calls and connections go on."""
+        if self._tls_care is not None:
+            self._tls_care.reload()
 
     async def end(self, at_once: asyncio.Event) -> int:
         """Drain, unless or until `at_once` is set; returns the exit code."""
@@ -429,6 +445,8 @@ class Gateway:
             readings |= media_module.read_metrics(self._media.totals())
         if self._stack is not None:
             readings |= _read_sip(self._stack)
+            if self._tls is not None:
+                readings |= read_tls_metrics(self._tls, self._stack)
         return readings
 
 
@@ -465,7 +483,8 @@ def _read_sip(stack: SipStack) -> dict[Metric, Reading]:
 
 def _asker(contacts: Mapping[str, str], uri: str) -> Asker:
     """Who asks a peer for a sign of life."""
-    contact = contacts.get(parse_peer(uri).transport) or next(iter(contacts.values()))
+    key = SECURE_CONTACT if is_sips(uri) else parse_peer(uri).transport
+    contact = contacts.get(key) or next(iter(contacts.values()))
     return Asker(
         from_uri=contact.partition(";")[0], contact=f"<{contact}>", user_agent=USER_AGENT, token=new_token
     )

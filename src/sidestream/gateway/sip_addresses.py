@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from sidestream.call.setup import SECURE_CONTACT
 from sidestream.gateway.sip_options import DEFAULT_PORTS, ListenAddress
 from sidestream.gateway.sip_sockets import family_of, is_wildcard, local_address_towards
 from sidestream.sip.hop import Hop, Transport
@@ -58,13 +59,18 @@ class OwnAddresses:
         return None if listener is None or is_wildcard(listener.host) else listener.host
 
     def contacts(self) -> dict[str, str]:
-        """Our Contact URI by transport; where several listeners share a transport the first one counts."""
+        """Our Contact URI by transport; where several listeners share a transport the first one counts.
+
+        Where TLS is listened on, `SECURE_CONTACT` is the `sips` URI of it (RFC 3261 §26.2.2).
+        """
         found: dict[str, str] = {}
         for listener in self._bound:
             peer = _ANYWHERE[6 if ":" in listener.host else 4]
             where = f"sip:{wire_host(self._told(listener, peer))}:{listener.port}"
             suffix = "" if listener.transport == "udp" else f";transport={listener.transport}"
             found.setdefault(listener.transport, where + suffix)
+            if listener.transport == "tls":
+                found.setdefault(SECURE_CONTACT, where.replace("sip:", "sips:", 1))
         return found
 
     def _choose(self, transport: Transport, peer: str) -> ListenAddress | None:

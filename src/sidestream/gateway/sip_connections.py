@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import ssl
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sidestream.gateway.clock import Clock
-from sidestream.gateway.sip_options import CloseReason, StackCounts, StreamLimits
+from sidestream.gateway.sip_options import DEFAULT_PORTS, CloseReason, StackCounts, StreamLimits, TlsMaker
 from sidestream.gateway.sip_pump import Upstream
 from sidestream.gateway.sip_sockets import family_of, outgoing_tcp
 from sidestream.gateway.sip_stream import StreamConnection
 from sidestream.gateway.tasks import TaskOwner
+from sidestream.gateway.tls_handshakes import Handshakes
+from sidestream.gateway.tls_session import TlsError
+from sidestream.gateway.tls_wire import TlsWire
+from sidestream.sip.errors import ParseError
 from sidestream.sip.hop import Hop, Transport
+from sidestream.sip.message import Request
+from sidestream.sip.parser import parse_message
+from sidestream.sip.tls_failure import TlsFailure, TlsTrouble
 
 _LONGEST_SWEEP_S = 1.0
 _STALE_FLOWS = 64
 _FAILURES_KEPT = 1024
+_ALIASES = 4096
 _FAILURE_REMEMBERED_S = 60.0
 
-PeerKey = tuple[Transport, str, int]
+PeerKey = tuple[Transport, str, int, str]
+"""Transport, address, port, and who the peer has proven to be."""
 
 
 @dataclass(slots=True)
@@ -32,14 +40,18 @@ class _Dial:
     connection: StreamConnection
     waiting: list[bytes] = field(default_factory=list)
     waiting_bytes: int = 0
+    wire: TlsWire | None = None
+    settled: asyncio.Future[None] | None = None
+    """Set when the handshake is done, or with what it failed by; None without TLS."""
 
 
 class Connections:
     """Keeps the connections of one stack.
 
     A message to a hop goes over the hop's flow while that lives, else over any connection with the same peer
-    address and port, else over a new one. What waits for a connection that cannot be opened is lost, and the
-    layer is told so that it tries the next hop.
+    address and port, else over a new one. Over TLS, one that the peer has opened and means for our requests
+    too serves as well, when its certificate proves who the hop leads to (RFC 5923 §5). What waits for a
+    connection that cannot be opened is lost, and the layer is told so that it tries the next hop.
 
     Args:
         upstream: hears what comes and what fails.
@@ -48,7 +60,7 @@ class Connections:
         clock: gives the time.
         flows: gives the next flow number.
         source_host: the address to connect to a hop from, None for the system's choice.
-        tls: for outgoing TLS; without it such hops fail.
+        tls: makes the TLS of connections; without it such hops fail.
     """
 
     def __init__(
@@ -60,7 +72,7 @@ class Connections:
         clock: Clock,
         flows: itertools.count[int],
         source_host: Callable[[Transport, str], str | None],
-        tls: ssl.SSLContext | None,
+        tls: TlsMaker | None,
     ) -> None:
         self._upstream = upstream
         self._limits = limits
@@ -73,6 +85,8 @@ class Connections:
         self._alive: set[StreamConnection] = set()
         self._by_flow: dict[int, StreamConnection] = {}
         self._by_peer: dict[PeerKey, StreamConnection] = {}
+        self._aliases: dict[tuple[str, int], StreamConnection] = {}
+        self._handshakes = Handshakes(limits, counts, clock, self._full, self._tls_failed)
         self._accepted_from: Counter[str] = Counter()
         self._dials: dict[PeerKey, _Dial] = {}
         self._refused_at: dict[PeerKey, float] = {}
@@ -87,9 +101,12 @@ class Connections:
         """Whether anything waits to be sent."""
         return bool(self._dials) or any(one.unsent_bytes for one in self._alive)
 
-    def accept(self, transport: Transport) -> StreamConnection:
+    def accept(self, transport: Transport) -> asyncio.Protocol:
         """Make the protocol of a connection that a peer opens."""
-        return self._make(transport, None)
+        connection = self._make(transport, None)
+        if transport != "tls" or self._tls is None:
+            return connection
+        return TlsWire(self._tls.accept(), connection, self._handshakes, dialed=False)
 
     def refused_lately(self, hop: Hop) -> bool:
         """Whether a connection to this hop could not be opened within the last minute."""
@@ -100,14 +117,18 @@ class Connections:
         """Send a message over the best connection there is, or open one."""
         connection = None if hop.flow is None else self._by_flow.get(hop.flow)
         if connection is None or connection.transport != hop.transport:
-            connection = self._by_peer.get(_key(hop))
+            connection = self._by_peer.get(_key(hop)) or self._alias(hop)
         if connection is not None:
             self._note_stale(connection, hop)
             connection.send(data)
             return
-        dial = self._dials.get(_key(hop)) or self._dial(hop)
+        try:
+            dial = self._dials.get(_key(hop)) or self._dial(hop)
+        except TlsError as error:
+            self._upstream.transport_failed(replace(hop, flow=None), error.trouble)
+            return
         if dial is None:
-            self._upstream.transport_failed(Hop(hop.transport, hop.host, hop.port))
+            self._upstream.transport_failed(replace(hop, flow=None))
         elif dial.waiting_bytes + len(data) > self._limits.max_unsent_bytes:
             self._counts.dropped += 1
         else:
@@ -120,6 +141,7 @@ class Connections:
         self._closed = True
         await self._tasks.close()
         self._dials.clear()
+        self._handshakes.close()
         for connection in list(self._alive):
             if connection.unsent_bytes:
                 connection.abort(CloseReason.SHUTDOWN)
@@ -149,6 +171,8 @@ class Connections:
         self._counts.opened[connection.transport] += 1
         self._refused_at.pop(_key(connection.hop), None)
         dial = self._dials.pop(_key(connection.hop), None)
+        if dial is not None and dial.settled is not None and not dial.settled.done():
+            dial.settled.set_result(None)
         for data in dial.waiting if dial is not None else ():
             connection.send(data)
         return True
@@ -160,9 +184,11 @@ class Connections:
         self._by_flow.pop(connection.flow, None)
         if self._by_peer.get(_key(hop)) is connection:
             del self._by_peer[_key(hop)]
-        self._upstream.transport_failed(hop)
+        for alias in [place for place, one in self._aliases.items() if one is connection]:
+            del self._aliases[alias]
+        self._upstream.transport_failed(hop, connection.trouble)
         for flow in connection.stale_flows:
-            self._upstream.transport_failed(Hop(hop.transport, hop.host, hop.port, flow))
+            self._upstream.transport_failed(replace(hop, flow=flow), connection.trouble)
 
     def lost(self, connection: StreamConnection) -> None:
         """See `ConnectionOwner.lost`."""
@@ -173,6 +199,31 @@ class Connections:
             self._accepted_from[host] -= 1
             if not self._accepted_from[host]:
                 del self._accepted_from[host]
+
+    def heard_first(self, connection: StreamConnection, message: bytes) -> None:
+        """See `ConnectionOwner.heard_first`: its Via may let us send requests over it, too (RFC 5923 §5.2).
+
+        Only of a peer that has proven by its certificate who it is; and what is sent there is only what is
+        meant for whom the certificate names.
+        """
+        if connection.dialed is not None or connection.certificate is None:
+            return
+        try:
+            request = parse_message(message)
+            via = request.top_via
+        except ParseError:
+            return
+        if isinstance(request, Request) and "alias" in via.params and len(self._aliases) < _ALIASES:
+            self._aliases[connection.hop.host, via.port or DEFAULT_PORTS["tls"]] = connection
+
+    def _alias(self, hop: Hop) -> StreamConnection | None:
+        connection = self._aliases.get((hop.host, hop.port)) if hop.transport == "tls" else None
+        if connection is None or connection.certificate is None or self._tls is None:
+            return None
+        if not self._tls.proves(connection.certificate, hop):
+            return None
+        self._counts.aliases += 1
+        return connection
 
     def _make(self, transport: Transport, dialed: Hop | None) -> StreamConnection:
         return StreamConnection(
@@ -188,8 +239,12 @@ class Connections:
 
     def _full(self, host: str) -> bool:
         limits = self._limits
-        total = len(self._alive) + len(self._dials)
-        return total >= limits.max_connections or self._accepted_from[host] >= limits.max_per_source
+        total = len(self._alive) + len(self._dials) + self._handshakes.accepted
+        return (
+            self._closed
+            or total >= limits.max_connections
+            or self._accepted_from[host] >= limits.max_per_source
+        )
 
     def _note_stale(self, connection: StreamConnection, hop: Hop) -> None:
         """Remember a flow that is gone and whose messages go over another, to tell when that breaks too."""
@@ -201,28 +256,55 @@ class Connections:
             connection.stale_flows.add(hop.flow)
 
     def _dial(self, hop: Hop) -> _Dial | None:
-        """Begin to open a connection; None when that is not possible."""
+        """Begin to open a connection; None when that is not possible.
+
+        Raises:
+            TlsError: there is nothing to verify its peer with.
+        """
         family = family_of(hop.host)
         total = len(self._alive) + len(self._dials)
         if self._closed or family is None or total >= self._limits.max_connections:
             return None
-        if hop.transport == "tls" and self._tls is None:
-            return None
-        target = Hop(hop.transport, hop.host, hop.port)
-        dial = self._dials[_key(hop)] = _Dial(self._make(hop.transport, target))
+        target = replace(hop, flow=None)
+        dial = _Dial(self._make(hop.transport, target))
+        if hop.transport == "tls":
+            if self._tls is None:
+                return None
+            session = self._tls.connect(target)
+            dial.wire = TlsWire(session, dial.connection, self._handshakes, dialed=True)
+            dial.settled = asyncio.get_running_loop().create_future()
+        self._dials[_key(hop)] = dial
         self._tasks.spawn(self._open(target, dial), f"connect {hop.host}:{hop.port}")
         return dial
 
     async def _open(self, hop: Hop, dial: _Dial) -> None:
+        trouble = None
         try:
             async with asyncio.timeout(self._limits.connect_timeout):
-                await self._connect(hop, dial.connection)
+                await self._connect(hop, dial)
+        except TlsError as error:
+            trouble = error.trouble
         except (OSError, TimeoutError):
-            self._dials.pop(_key(hop), None)
-            self._remember_refusal(hop)
-            self._upstream.transport_failed(hop)
+            if dial.wire is not None and dial.wire.peer:
+                trouble = TlsTrouble(TlsFailure.TIMEOUT, "the handshake was not done in time")
+                dial.wire.give_up(trouble)
+        else:
+            return
+        self._dials.pop(_key(hop), None)
+        self._remember_refusal(hop)
+        self._upstream.transport_failed(hop, trouble)
 
-    async def _connect(self, hop: Hop, connection: StreamConnection) -> None:
+    def _tls_failed(self, wire: TlsWire, trouble: TlsTrouble) -> None:
+        """A handshake failed, or a connection broke in its TLS."""
+        connection = wire.above
+        if not isinstance(connection, StreamConnection):
+            return
+        connection.trouble = trouble
+        dial = self._dials.get(_key(connection.dialed)) if connection.dialed is not None else None
+        if dial is not None and dial.wire is wire and dial.settled is not None and not dial.settled.done():
+            dial.settled.set_exception(TlsError(trouble))
+
+    async def _connect(self, hop: Hop, dial: _Dial) -> None:
         loop = asyncio.get_running_loop()
         family = family_of(hop.host)
         if family is None:
@@ -233,10 +315,11 @@ class Connections:
         except BaseException:
             sock.close()
             raise
-        tls = self._tls if hop.transport == "tls" else None
-        name = hop.host if tls is not None else None
+        protocol = dial.wire or dial.connection
         # From here on the loop's transport owns the socket and closes it when this fails or is cancelled.
-        await loop.create_connection(lambda: connection, sock=sock, ssl=tls, server_hostname=name)
+        await loop.create_connection(lambda: protocol, sock=sock)
+        if dial.settled is not None:
+            await dial.settled
 
     def _remember_refusal(self, hop: Hop) -> None:
         if len(self._refused_at) >= _FAILURES_KEPT:
@@ -246,11 +329,18 @@ class Connections:
     async def _sweep(self) -> None:
         """Ask each connection whether its time is up; the shortest limit is kept to within a quarter."""
         limits = self._limits
-        times = (limits.message_timeout, limits.send_timeout, limits.idle_timeout, limits.pong_timeout)
-        shortest = min(*times, limits.ping_interval or limits.idle_timeout)
+        shortest = min(
+            limits.message_timeout,
+            limits.send_timeout,
+            limits.idle_timeout,
+            limits.pong_timeout,
+            limits.handshake_timeout,
+            limits.ping_interval or limits.idle_timeout,
+        )
         while True:
             await asyncio.sleep(min(_LONGEST_SWEEP_S, shortest / 4))
             now = self._clock.monotonic()
+            self._handshakes.sweep(now)
             for connection in list(self._alive):
                 reason = connection.judge(now)
                 if reason is CloseReason.IDLE:
@@ -262,4 +352,4 @@ class Connections:
 
 
 def _key(hop: Hop) -> PeerKey:
-    return hop.transport, hop.host, hop.port
+    return hop.transport, hop.host, hop.port, hop.domain or ""

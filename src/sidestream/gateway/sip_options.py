@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import ssl
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 
 from sidestream.gateway.clock import SYSTEM_CLOCK, Clock
 from sidestream.gateway.dns_cache import CacheLimits, DnsCounts
 from sidestream.gateway.dns_client import DnsServer
 from sidestream.gateway.hosts_file import HOSTS
+from sidestream.gateway.tls_session import TlsSession
 from sidestream.sip.admission import BODIES
+from sidestream.sip.domain_certificate import CertificateNames
 from sidestream.sip.guard import Guard
-from sidestream.sip.hop import Source, Transport
+from sidestream.sip.hop import Hop, Source, Transport
 from sidestream.sip.parser import MAX_MESSAGE
 from sidestream.sip.runner import LayerCounts
 from sidestream.sip.timers import TimerProfile
+from sidestream.sip.tls_failure import TlsFailure
 from sidestream.sip.transactions import MAX_TRANSACTIONS
 
 Tap = Callable[[bool, bytes, Source], None]
@@ -64,6 +67,9 @@ class StreamLimits:
         ping_interval: without traffic before we send a keep-alive on a connection that we opened
             (RFC 5626 §4.4.1); 0 sends none.
         pong_timeout: for the answer to it, from peers that have answered one before (RFC 5626 §4.4.1).
+        max_handshakes: TLS handshakes of peers that may be open; one more, and the oldest is given up.
+        max_handshakes_per_source: of one address.
+        handshake_timeout: for the TLS handshake of a peer that connects; ours count to `connect_timeout`.
     """
 
     max_connections: int = 4096
@@ -76,6 +82,29 @@ class StreamLimits:
     idle_timeout: float = 600.0
     ping_interval: float = 30.0
     pong_timeout: float = 10.0
+    max_handshakes: int = 512
+    max_handshakes_per_source: int = 64
+    handshake_timeout: float = 5.0
+
+
+class TlsMaker(Protocol):
+    """Makes the TLS of connections."""
+
+    def accept(self) -> TlsSession:
+        """For one that a peer opened."""
+        ...
+
+    def connect(self, hop: Hop) -> TlsSession:
+        """For one that we open to a hop, whose domain, or else address, the peer must prove to be.
+
+        Raises:
+            TlsError: there is nothing to verify it with.
+        """
+        ...
+
+    def proves(self, certificate: CertificateNames, hop: Hop) -> bool:
+        """Whether the holder of a certificate is who a hop leads to."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,9 +139,8 @@ class StackOptions:
         dns: whom names are asked of.
         guard: says which messages are looked at; None: all.
         clock: where the time comes from.
-        tls_server: for `tls` listeners, which cannot be opened without.
-        tls_client: for outgoing `tls` connections, which fail without.
         tap: hears every message that is received or sent.
+        tls: makes the TLS of connections; without it `tls` is neither listened on nor connected to.
     """
 
     allowed_methods: frozenset[str]
@@ -126,9 +154,8 @@ class StackOptions:
     dns: DnsOptions = field(default_factory=DnsOptions)
     guard: Guard | None = None
     clock: Clock = SYSTEM_CLOCK
-    tls_server: ssl.SSLContext | None = None
-    tls_client: ssl.SSLContext | None = None
     tap: Tap | None = None
+    tls: TlsMaker | None = None
 
 
 class CloseReason(StrEnum):
@@ -165,6 +192,10 @@ class StackCounts:
         opened: connections that we opened, by transport.
         closed: ended connections, by reason.
         dns: questions to the DNS.
+        handshakes: TLS handshakes that succeeded, by direction ("accepted", "opened") and version.
+        handshakes_open: TLS handshakes going on.
+        tls_failures: TLS handshakes that failed and TLS connections that broke, by direction and failure.
+        aliases: requests sent back over a connection that the peer had opened for that, too (RFC 5923).
     """
 
     layer: LayerCounts = field(default_factory=LayerCounts)
@@ -178,3 +209,7 @@ class StackCounts:
     opened: Counter[Transport] = field(default_factory=Counter)
     closed: Counter[CloseReason] = field(default_factory=Counter)
     dns: DnsCounts = field(default_factory=DnsCounts)
+    handshakes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    handshakes_open: int = 0
+    tls_failures: Counter[tuple[str, TlsFailure]] = field(default_factory=Counter)
+    aliases: int = 0

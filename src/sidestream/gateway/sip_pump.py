@@ -14,6 +14,7 @@ from sidestream.sip.events import SipEvent
 from sidestream.sip.framing import FramingError
 from sidestream.sip.guard import Guard
 from sidestream.sip.hop import Hop, Outgoing, Source
+from sidestream.sip.tls_failure import TlsTrouble
 from sidestream.sip.transactions import TransactionLayer
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -37,7 +38,7 @@ class Upstream(Protocol):
         """A stream cannot be cut any more; what is answered goes out before this returns."""
         ...
 
-    def transport_failed(self, hop: Hop) -> None:
+    def transport_failed(self, hop: Hop, trouble: TlsTrouble | None = None) -> None:
         """See `TransactionLayer.transport_failed`."""
         ...
 
@@ -79,7 +80,7 @@ class Pump:
         self._loop = asyncio.get_running_loop()
         self._turning = False
         self._closed = False
-        self._failed: list[Hop] = []
+        self._failed: list[tuple[Hop, TlsTrouble | None]] = []
         self._held: SipEvent | None = None
         self._soon: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -91,7 +92,8 @@ class Pump:
         guard = self._guard
         if guard is not None:
             datagram = source.transport == "udp"
-            if not guard.admits(data, source.host, self.now(), datagram=datagram):
+            proven = source.certificate is not None
+            if not guard.admits(data, source.host, self.now(), datagram=datagram, proven=proven):
                 return
         if self._tap is not None:
             self._tell_tap(self._tap, data, source, sent=False)
@@ -111,10 +113,10 @@ class Pump:
         self.layer.receive_malformed(error, source)
         self.turn()
 
-    def transport_failed(self, hop: Hop) -> None:
+    def transport_failed(self, hop: Hop, trouble: TlsTrouble | None = None) -> None:
         """See `Upstream.transport_failed`; noted, and acted on when the present step is done."""
         self._counts.unreachable += hop.flow is None
-        self._failed.append(hop)
+        self._failed.append((hop, trouble))
         self.turn()
 
     def turn(self) -> None:
@@ -168,8 +170,8 @@ class Pump:
             if not self._failed:
                 return
             failed, self._failed = self._failed, []
-            for hop in failed:
-                layer.transport_failed(hop, self.now())
+            for hop, trouble in failed:
+                layer.transport_failed(hop, self.now(), trouble)
 
     def _next_event(self) -> SipEvent | None:
         held, self._held = self._held, None

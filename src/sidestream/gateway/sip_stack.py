@@ -97,7 +97,7 @@ class SipStack:
             clock=options.clock,
             flows=flows,
             source_host=own.source_host,
-            tls=options.tls_client,
+            tls=options.tls,
         )
         hosts = HostsFile(options.dns.hosts, options.clock.monotonic)
         limits = options.dns.limits
@@ -140,7 +140,7 @@ class SipStack:
         """
         if not listeners:
             raise ListenError("nothing to listen on", hint="name one address at least")
-        if options.tls_server is None and any(one.transport == "tls" for one in listeners):
+        if options.tls is None and any(one.transport == "tls" for one in listeners):
             raise ListenError(
                 "TLS is listened on without a certificate", hint="give a certificate and its key"
             )
@@ -153,7 +153,7 @@ class SipStack:
                 sockets.append((replace(address, port=int(sock.getsockname()[1])), sock))
             stack = cls(sockets, on_event, options)
             try:
-                await stack._serve(sockets, options)
+                await stack._serve(sockets)
             except BaseException:
                 await stack.close(drain=0.0)
                 raise
@@ -250,16 +250,13 @@ class SipStack:
         for listener in self._udp.values():
             listener.close()
 
-    async def _serve(
-        self, sockets: Sequence[tuple[ListenAddress, socket.socket]], options: StackOptions
-    ) -> None:
+    async def _serve(self, sockets: Sequence[tuple[ListenAddress, socket.socket]]) -> None:
         loop = asyncio.get_running_loop()
         for address, sock in sockets:
             if address.transport == "udp":
                 continue
             accept = self._acceptor(address)
-            tls = options.tls_server if address.transport == "tls" else None
-            self._servers.append(await loop.create_server(accept, sock=sock, ssl=tls, backlog=1024))
+            self._servers.append(await loop.create_server(accept, sock=sock, backlog=1024))
 
     def _acceptor(self, address: ListenAddress) -> Callable[[], asyncio.BaseProtocol]:
         return lambda: self._connections.accept(address.transport)

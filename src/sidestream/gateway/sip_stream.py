@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Protocol, cast
 
 from sidestream.gateway.clock import Clock
 from sidestream.gateway.sip_options import CloseReason, StackCounts, StreamLimits
 from sidestream.gateway.sip_pump import Upstream
+from sidestream.gateway.tls_wire import CERTIFICATE
+from sidestream.sip.domain_certificate import CertificateNames
 from sidestream.sip.framing import PING, PONG, Framed, FramingError, Ping, Pong, StreamFramer
 from sidestream.sip.hop import Hop, Source, Transport
+from sidestream.sip.tls_failure import TlsTrouble
 
 _HIGH_WATER = 64 * 1024
 """Unsent bytes above which we read no more from the peer until he has read from us."""
@@ -32,6 +36,10 @@ class ConnectionOwner(Protocol):
         """The socket is closed; told once for each that was opened."""
         ...
 
+    def heard_first(self, connection: StreamConnection, message: bytes) -> None:
+        """The first message came from a peer that showed a certificate; told before it is acted on."""
+        ...
+
 
 class StreamConnection(asyncio.Protocol):
     """One connection, accepted or opened by us.
@@ -50,12 +58,13 @@ class StreamConnection(asyncio.Protocol):
 
     Attributes:
         stale_flows: flows that are gone and whose messages go over this one now.
+        trouble: what broke it, where that was TLS.
     """
 
     __slots__ = (
-        "_answers_pings", "_clock", "_closing_since", "_counts", "_framer", "_let_go", "_limits", "_owner",
-        "_pinged_at", "_refused", "_source", "_stalled_since", "_upstream", "_used_at", "_waiting_since",
-        "_wire", "_wire_used_at", "dialed", "flow", "stale_flows", "transport",
+        "_answers_pings", "_certified", "_clock", "_closing_since", "_counts", "_framer", "_let_go",
+        "_limits", "_owner", "_pinged_at", "_refused", "_source", "_stalled_since", "_upstream", "_used_at",
+        "_waiting_since", "_wire", "_wire_used_at", "dialed", "flow", "stale_flows", "transport", "trouble",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +83,7 @@ class StreamConnection(asyncio.Protocol):
         self.flow = flow
         self.dialed = dialed
         self.stale_flows: set[int] = set()
+        self.trouble: TlsTrouble | None = None
         self._owner = owner
         self._upstream = upstream
         self._limits = limits
@@ -82,6 +92,7 @@ class StreamConnection(asyncio.Protocol):
         self._framer = StreamFramer(limits.max_message_bytes)
         self._wire: asyncio.Transport | None = None
         self._source = Source(transport, "", 0, flow)
+        self._certified = False
         self._let_go = False
         self._refused = False
         self._answers_pings = False
@@ -95,8 +106,14 @@ class StreamConnection(asyncio.Protocol):
     @property
     def hop(self) -> Hop:
         """The way to the peer over this very connection."""
-        peer = self.dialed or self._source
-        return Hop(self.transport, peer.host, peer.port, self.flow)
+        if self.dialed is not None:
+            return replace(self.dialed, flow=self.flow)
+        return Hop(self.transport, self._source.host, self._source.port, self.flow)
+
+    @property
+    def certificate(self) -> CertificateNames | None:
+        """What the certificate says that the peer proved itself by; None without one."""
+        return self._source.certificate
 
     @property
     def unsent_bytes(self) -> int:
@@ -165,7 +182,9 @@ class StreamConnection(asyncio.Protocol):
         wire.set_write_buffer_limits(high=_HIGH_WATER)
         peer, own = wire.get_extra_info("peername"), wire.get_extra_info("sockname")
         if peer and own:
-            self._source = Source(self.transport, peer[0], peer[1], self.flow, own[0], own[1])
+            shown = wire.get_extra_info(CERTIFICATE)
+            self._certified = shown is not None
+            self._source = Source(self.transport, peer[0], peer[1], self.flow, own[0], own[1], shown)
         if not peer or not self._owner.opened(self):
             self._refused = self._let_go = True
             wire.abort()
@@ -210,6 +229,9 @@ class StreamConnection(asyncio.Protocol):
         """Act on what was cut out; false when the connection has ended by it."""
         if isinstance(framed, bytes):
             self._used_at = now
+            if self._certified:
+                self._certified = False
+                self._owner.heard_first(self, framed)
             self._upstream.received(framed, self._source)
         elif isinstance(framed, Ping):
             self._used_at = now

@@ -318,6 +318,32 @@ DNS_QUERIES: Final = _live_counter(
 DNS_STALE: Final = _live_counter(
     "sidestream_dns_stale_answers_total", "Times that a name served by an answer whose time was over."
 )
+SIP_TLS_HANDSHAKES: Final = _live_counter(
+    "sidestream_sip_tls_handshakes_total",
+    "TLS handshakes of SIP connections that succeeded; `accepted`: the peer connected, `opened`: we did.",
+    "direction",
+    "version",
+)
+SIP_TLS_HANDSHAKES_OPEN: Final = _gauge("sidestream_sip_tls_handshakes_open", "TLS handshakes going on.")
+SIP_TLS_FAILURES: Final = _live_counter(
+    "sidestream_sip_tls_failures_total",
+    "TLS handshakes that failed and TLS connections that broke, by reason.",
+    "direction",
+    "reason",
+)
+SIP_TLS_ALIASES: Final = _live_counter(
+    "sidestream_sip_tls_aliases_total",
+    "Requests sent over a connection that the peer had opened for that, too (RFC 5923).",
+)
+SIP_TLS_RELOADS: Final = _live_counter(
+    "sidestream_sip_tls_reloads_total",
+    "Times that files of certificates were taken anew; `refused`: they can't be used, the old ones go on.",
+    "outcome",
+)
+SIP_TLS_CERTIFICATE_EXPIRY: Final = _gauge(
+    "sidestream_sip_tls_certificate_expiry_timestamp_seconds",
+    "When the certificate of SIP over TLS expires, in seconds since 1970.",
+)
 
 MEDIA_PORTS_IN_USE: Final = _gauge("sidestream_media_ports_in_use", "UDP ports of open legs.")
 MEDIA_PORTS: Final = _gauge("sidestream_media_ports", "UDP ports of the configured range.")

@@ -14,8 +14,9 @@ _SESSIONS = frozenset({"application/sdp", "multipart/*"})
 BODIES: Mapping[str, frozenset[str]] = {"INVITE": _SESSIONS, "UPDATE": _SESSIONS}
 """Media types understood in each method; the parts of a multipart body are their reader's to judge."""
 
-# A `sips` URI asks for TLS on every hop (§26.2.2), which is not to be had: refused, never weakened to `sip`.
+# A `sips` URI asks for TLS on every hop (§26.2.2): one that came in the clear was weakened, and is refused.
 _SCHEMES = frozenset({"sip", "tel"})
+_SECURE_SCHEMES = _SCHEMES | {"sips"}
 
 # A request that ends or only asks something must not fail for having come a long way.
 _HOP_LIMIT_EXEMPT = frozenset({"OPTIONS", "BYE"})
@@ -55,15 +56,20 @@ class Admission:
         """The Allow value."""
         return ", ".join(sorted(self.methods | {"ACK", "CANCEL"}))
 
-    def refuse(self, request: Request) -> Refusal | None:
-        """Why a validated new request is refused, None when it is not; checks in the order of §8.2."""
+    def refuse(self, request: Request, *, over_tls: bool = False) -> Refusal | None:
+        """Why a validated new request is refused, None when it is not; checks in the order of §8.2.
+
+        Args:
+            request: the request.
+            over_tls: whether it came over TLS, without which no `sips` URI is taken.
+        """
         if request.method not in self.methods:
             if request.method in KNOWN_METHODS:
                 return Refusal(405, headers=(("Allow", self.allow),))
             return Refusal(501, headers=(("Allow", self.allow),))
         try:
             return (
-                self._refuse_uri(request)
+                self._refuse_uri(request, _SECURE_SCHEMES if over_tls else _SCHEMES)
                 or self._refuse_hops(request)
                 or self._refuse_required(request)
                 or self._refuse_body(request)
@@ -73,12 +79,12 @@ class Admission:
             return Refusal(error.status, error.reason)
 
     @staticmethod
-    def _refuse_uri(request: Request) -> Refusal | None:
+    def _refuse_uri(request: Request, schemes: frozenset[str]) -> Refusal | None:
         try:
             uri = parse_uri(request.uri)
         except ParseError as error:
             return Refusal(error.status, "Invalid Request-URI")
-        if uri.scheme not in _SCHEMES:
+        if uri.scheme not in schemes:
             return Refusal(416)
         # §19.1.1, table 1: a Request-URI has no headers part.
         if not isinstance(uri, OpaqueUri) and uri.headers:

@@ -22,6 +22,7 @@ from sidestream.sip.message import Request, Response
 from sidestream.sip.reply_path import via_for
 from sidestream.sip.runner import Runner, Transaction
 from sidestream.sip.serializer import serialize
+from sidestream.sip.tls_failure import TlsTrouble
 from sidestream.sip.transaction import INVITE_CLIENT, NON_INVITE_CLIENT, Do, Input, State, Timer
 
 LARGEST_DATAGRAM = 1300
@@ -49,11 +50,12 @@ class ClientTransaction(Transaction):
         rang: whether a provisional response other than 100 came.
         superseded: whether another hop was tried since; only a 2xx, or any answer to another request than
             INVITE, is still told.
+        trouble: why its hop failed, where that was TLS.
     """
 
     __slots__ = (
         "_side", "arrived", "branch", "cancel_reason", "cancelled", "key", "later_hops", "method",
-        "original", "rang", "request", "superseded",
+        "original", "rang", "request", "superseded", "trouble",
     )  # fmt: skip
 
     def __init__(self, side: ClientSide, key: ClientKey | None, request: Request, hop: Hop) -> None:
@@ -70,6 +72,7 @@ class ClientTransaction(Transaction):
         self.arrived: tuple[Response, Source] | None = None
         self.rang = False
         self.superseded = False
+        self.trouble: TlsTrouble | None = None
 
     @property
     def elsewhere(self) -> list[Hop]:
@@ -115,7 +118,7 @@ class ClientTransaction(Transaction):
         elif do is Do.TIMED_OUT:
             events.append(ClientTimedOut(key))
         elif do is Do.FAILED:
-            events.append(ClientTransportFailed(key))
+            events.append(ClientTransportFailed(key, self.trouble))
 
     def ended(self) -> None:
         """See `Transaction.ended`."""
@@ -199,7 +202,7 @@ class ClientSide:
                 self._send_cancel(other, now)
         return True
 
-    def transport_failed(self, hop: Hop, now: float) -> None:
+    def transport_failed(self, hop: Hop, now: float, trouble: TlsTrouble | None = None) -> None:
         """Every transaction that sends to this hop tries its next one, or fails."""
         if hop.flow is None:
             self._avoidance.failed(hop, now)
@@ -210,6 +213,7 @@ class ClientSide:
                 self.forget(transaction)
                 self._attempt(transaction.key, transaction.original, transaction.later_hops, now)
             else:
+                transaction.trouble = trouble
                 self.runner.apply(transaction, Input.TRANSPORT_ERROR, now)
 
     def go_on(self, now: float) -> None:
@@ -337,4 +341,6 @@ def _sends_to(hop: Hop, failed: Hop) -> bool:
     """Whether what is sent to `hop` goes where the driver found it cannot."""
     if hop.flow is not None and failed.flow is not None:
         return hop.flow == failed.flow and hop.transport == failed.transport
+    if hop.domain is not None and failed.domain is not None and hop.domain != failed.domain:
+        return False  # another holder of a certificate may well be there
     return (hop.transport, hop.host, hop.port) == (failed.transport, failed.host, failed.port)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from sidestream.sip.errors import NotRoutableError
 from sidestream.sip.headers import CSeq, NameAddr
 from sidestream.sip.message import Headers, Message, Request, Response
+from sidestream.sip.secure import is_secure, secured
 from sidestream.sip.uri import OpaqueUri, SipUri, Uri, parse_uri
 
 DialogId = tuple[str, str, str]
@@ -43,6 +44,8 @@ class Dialog:
         local_cseq: number of our last request.
         remote_cseq: number of the peer's last request, None before the first.
         confirmed: whether a 2xx was exchanged; else the dialog is early.
+        secure: whether it was begun by a `sips` URI: then all that is sent goes over TLS, wherever the peer
+            says that it is (RFC 3261 §12.1.1, §26.2.2).
     """
 
     call_id: str
@@ -54,6 +57,7 @@ class Dialog:
     local_cseq: int = 0
     remote_cseq: int | None = None
     confirmed: bool = False
+    secure: bool = False
 
     @staticmethod
     def from_invite_uas(request: Request, local_tag: str, contact: str) -> Dialog:
@@ -73,6 +77,7 @@ class Dialog:
             remote_target=request.contacts[0].uri if request.contacts else request.from_.uri,
             route_set=list(request.record_routes),
             remote_cseq=request.cseq.number,
+            secure=is_secure(request.uri),
         )
 
     @staticmethod
@@ -92,6 +97,7 @@ class Dialog:
             route_set=list(reversed(response.record_routes)),
             local_cseq=request.cseq.number,
             confirmed=response.status >= 200,
+            secure=is_secure(request.uri),
         )
 
     @property
@@ -153,7 +159,7 @@ class Dialog:
     def next_hop_uri(self) -> str:
         """The URI that says where a request of this dialog is sent first (RFC 3261 §8.1.2, §12.2.1.1)."""
         target = self.route_set[0].uri if self.route_set else self.remote_target
-        return str(target)
+        return str(secured(target) if self.secure else target)
 
     def _request(self, method: str, number: int) -> Request:
         uri, routes = self._routing()
@@ -169,7 +175,7 @@ class Dialog:
 
     def _routing(self) -> tuple[str, list[str]]:
         """Request-URI and Route values: loose routing, or strict when the first route has no `lr`."""
-        target = self.remote_target
+        target = secured(self.remote_target) if self.secure else self.remote_target
         if isinstance(target, SipUri):
             target = target.without_headers()
         if not self.route_set:

@@ -7,6 +7,7 @@ from typing import NewType
 
 from sidestream.sip.hop import Source
 from sidestream.sip.message import Request, Response
+from sidestream.sip.tls_failure import TlsTrouble
 
 ClientKey = NewType("ClientKey", int)
 """Names a request we sent, over all the hops it was tried on."""
@@ -64,9 +65,13 @@ class ClientTimedOut:
 
 @dataclass(frozen=True, slots=True)
 class ClientTransportFailed:
-    """The request could be sent to none of its hops: treat as 503 (RFC 3261 §8.1.3.1)."""
+    """The request could be sent to none of its hops: treat as 503 (RFC 3261 §8.1.3.1).
+
+    `trouble` says why the last one failed, where that was TLS.
+    """
 
     key: ClientKey
+    trouble: TlsTrouble | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,7 +176,7 @@ class Guard:
         self._credit: dict[str, tuple[int, float]] = {}
         self.turned: Counter[Turned] = Counter()
 
-    def admits(self, data: bytes, host: str, now: float, *, datagram: bool) -> bool:
+    def admits(self, data: bytes, host: str, now: float, *, datagram: bool, proven: bool = False) -> bool:
         """Whether a message is to be looked at. One that is not is counted, and nobody hears of it.
 
         Args:
@@ -184,9 +184,10 @@ class Guard:
             host: IP address that it came from.
             now: monotonic seconds.
             datagram: whether it came over UDP.
+            proven: whether its sender has proven by a certificate that it is one of those who may call.
         """
         trunk = self._trunk_of(host)
-        if trunk is not None or self._is_known(host, now):
+        if trunk is not None or proven or self._is_known(host, now):
             reason = self._known_source(host, trunk, now)
         else:
             reason = self._stranger(data, host, now, datagram=datagram)

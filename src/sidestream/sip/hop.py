@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from sidestream.sip.domain_certificate import CertificateNames
+
 Transport = Literal["udp", "tcp", "tls"]
 
 
@@ -17,12 +19,15 @@ class Hop:
         host: IP address (or, where the driver resolves it, a name), without brackets.
         port: port.
         flow: the connection (or the listening UDP socket) to use when it still exists, None for any.
+        domain: host of the URI that led here, which the certificate of a TLS peer must prove (RFC 5922 §7.3);
+            None where the address itself is all that is known.
     """
 
     transport: Transport
     host: str
     port: int
     flow: int | None = None
+    domain: str | None = None
 
     @property
     def reliable(self) -> bool:
@@ -41,6 +46,7 @@ class Source:
         flow: the connection or listening socket it came through.
         local_host: our address it arrived at.
         local_port: our port it arrived at.
+        certificate: what the certificate that the peer proved itself by says; None without one.
     """
 
     transport: Transport
@@ -49,6 +55,7 @@ class Source:
     flow: int | None = None
     local_host: str = ""
     local_port: int = 0
+    certificate: CertificateNames | None = None
 
     @property
     def hop(self) -> Hop:

@@ -47,6 +47,12 @@ def response_hop(via: Via, source: Source) -> Hop:
 
 
 def via_for(transport: str, address: tuple[str, int], branch: str) -> Via:
-    """The Via of a request we send; it always asks for `rport` (RFC 3581 §3)."""
+    """The Via of a request we send; it always asks for `rport` (RFC 3581 §3).
+
+    Over TLS it lets the peer send its own requests back over our connection, too (RFC 5923 §5.1).
+    """
     host, port = address
-    return Via(transport.upper(), wire_host(host), port, {"rport": None, "branch": branch})
+    params: dict[str, str | None] = {"rport": None, "branch": branch}
+    if transport == "tls":
+        params["alias"] = None
+    return Via(transport.upper(), wire_host(host), port, params)

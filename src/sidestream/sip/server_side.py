@@ -224,7 +224,7 @@ class ServerSide:
 
     def _receive_new(self, request: Request, match: ServerMatch, source: Source, now: float) -> None:
         merge = merge_match(request)
-        refusal = self._admission.refuse(request)
+        refusal = self._admission.refuse(request, over_tls=source.transport == "tls")
         if refusal is None and merge is not None and merge in self._by_merge:
             refusal = Refusal(482, "Merged Request")
         transaction = self._open(request, match, source)

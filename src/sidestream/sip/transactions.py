@@ -14,6 +14,7 @@ from sidestream.sip.parser import parse_message, validate, validate_request
 from sidestream.sip.runner import LayerCounts, Runner
 from sidestream.sip.server_side import ServerSide
 from sidestream.sip.timers import TimerProfile
+from sidestream.sip.tls_failure import TlsTrouble
 
 MAX_TRANSACTIONS = 40_000
 """Server transactions before new calls are refused: 32 s of 600 calls per second with their BYE. An ended
@@ -155,12 +156,17 @@ class TransactionLayer:
         """The PRACK of our reliable provisional response arrived: stop re-sending it."""
         self._servers.confirm_1xx(key, now)
 
-    def transport_failed(self, hop: Hop, now: float) -> None:
+    def transport_failed(self, hop: Hop, now: float, trouble: TlsTrouble | None = None) -> None:
         """The driver could not send to `hop`.
 
         A hop with a flow says that this connection is gone, one without that the peer cannot be reached.
+
+        Args:
+            hop: where to.
+            now: monotonic seconds.
+            trouble: why, where that was TLS.
         """
-        self._clients.transport_failed(hop, now)
+        self._clients.transport_failed(hop, now, trouble)
         self._servers.transport_failed(hop, now)
 
     def next_event(self) -> SipEvent | None:

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import re
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ import msgspec
 
 from sidestream.errors import Fault, SidestreamError
 from sidestream.gateway.sip_options import ListenAddress
+from sidestream.gateway.sip_sockets import is_wildcard
+from sidestream.gateway.sip_tls import SipTls
 from sidestream.sip.errors import ParseError
 from sidestream.sip.hop import Transport
 from sidestream.sip.uri import SipUri
@@ -24,12 +27,16 @@ from sidestream.tools.phone import Phone, PhoneOptions
 from sidestream.tools.phone_call import CallFailedError, Phase, PhoneCall
 from sidestream.tools.rtp import CLOCK_RATE, EVENT_SYMBOLS, FRAME_MS, FRAME_SAMPLES
 from sidestream.tools.screen import printable
+from sidestream.tools.tls_options import TlsOptions
 
 SILENT_CALL_S = 10.0
 """How long a call without audio lasts when nothing else is said."""
 LINGER_S = 0.4
 """Between the last packet and the BYE, so that it arrives before it."""
-_LISTEN = re.compile(r"(udp|tcp)://(\[[0-9a-fA-F:.]+\]|[^:/\[\]]+)(?::(\d{1,5}))?/?")
+_LISTEN = re.compile(r"(udp|tcp|tls)://(\[[0-9a-fA-F:.]+\]|[^:/\[\]]+)(?::(\d{1,5}))?/?")
+
+
+_TRANSPORTS: dict[str, Transport] = {"udp": "udp", "tcp": "tcp", "tls": "tls"}
 
 
 class WrongUseError(SidestreamError):
@@ -45,7 +52,8 @@ class CallOptions:
     Attributes:
         to: URI to call; None with `answer`.
         answer: wait for a call and answer it.
-        listen_on: `udp://host:port` or `tcp://host:port` that the phone listens on.
+        listen_on: `udp://`, `tcp://` or `tls://host:port` that the phone listens on; None for any free port
+            of 127.0.0.1, by TLS when the call is made over TLS, else by UDP.
         sender: user or number that it calls from.
         display_name: name that it calls with.
         play: WAV file to play; silence when None.
@@ -61,11 +69,14 @@ class CallOptions:
         timeout: for the answer, or for a call to come.
         expect: the final status that is wanted; 200 is an answered call.
         json: print the result as JSON.
+        tls: directory of the phone's certificate for TLS, made when missing; None for one of the moment.
+        ca: authorities that the far side is verified against, the system's when None.
+        verify: whether it is.
     """
 
     to: str | None = None
     answer: bool = False
-    listen_on: str = "udp://127.0.0.1:0"
+    listen_on: str | None = None
     sender: str = "phone"
     display_name: str = ""
     play: Path | None = None
@@ -81,6 +92,9 @@ class CallOptions:
     timeout: float = 60.0
     expect: int = 200
     json: bool = False
+    tls: Path | None = None
+    ca: Path | None = None
+    verify: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,16 +184,15 @@ def describe(report: CallReport) -> list[str]:
 
 
 def parse_listen(text: str) -> ListenAddress:
-    """Read `udp://host:port` or `tcp://host:port`; without a port any free one is taken.
+    """Read `udp://`, `tcp://` or `tls://host:port`; without a port any free one is taken.
 
     Raises:
-        WrongUseError: it is neither.
+        WrongUseError: it is none of them.
     """
     found = _LISTEN.fullmatch(text)
     if found is None or int(found[3] or 0) > 65_535:
         raise WrongUseError(f"{text!r} is no address to listen on", hint="Write it like udp://127.0.0.1:5080")
-    transport: Transport = "udp" if found[1] == "udp" else "tcp"
-    return ListenAddress(transport, found[2].strip("[]"), int(found[3] or 0))
+    return ListenAddress(_TRANSPORTS[found[1]], found[2].strip("[]"), int(found[3] or 0))
 
 
 def load_frames(path: Path, law: Law) -> list[bytes]:
@@ -210,8 +223,11 @@ async def run_call(options: CallOptions, say: Say) -> CallReport:
     """
     law = _checked(options)
     frames = load_frames(options.play, law) if options.play is not None else _silence(options, law)
+    listen = _listen_of(options)
+    with tempfile.TemporaryDirectory(prefix="sidestream-tls-") as made:
+        tls = _tls_of(options, listen, Path(made))
     phone = await Phone.open(
-        PhoneOptions(parse_listen(options.listen_on), _user_of(options.sender), options.display_name, law)
+        PhoneOptions(listen, _user_of(options.sender), options.display_name, law, tls=tls)
     )
     try:
         with interruptible() as interrupted:
@@ -231,6 +247,26 @@ def _checked(options: CallOptions) -> Law:
     if options.to is not None:
         _parse_uri(options.to)
     return g711.law_of(options.codec)
+
+
+def _listen_of(options: CallOptions) -> ListenAddress:
+    if options.listen_on is not None:
+        return parse_listen(options.listen_on)
+    return ListenAddress("tls" if _is_tls(options) else "udp", "127.0.0.1", 0)
+
+
+def _is_tls(options: CallOptions) -> bool:
+    """Whether the call is made over TLS."""
+    uri = _parse_uri(options.to) if options.to is not None else None
+    return uri is not None and (uri.scheme == "sips" or uri.transport == "tls")
+
+
+def _tls_of(options: CallOptions, listen: ListenAddress, made: Path) -> SipTls | None:
+    """Make the TLS of a phone that wants it; `made` is for a certificate of the moment."""
+    if listen.transport != "tls" and not _is_tls(options):
+        return None
+    own = TlsOptions(directory=options.tls or made, ca=options.ca, verify=options.verify)
+    return own.make(() if is_wildcard(listen.host) else (listen.host,))
 
 
 def _user_of(sender: str) -> str:

@@ -1,4 +1,4 @@
-"""A certificate authority of one's own, and a server certificate from it, for development and tests."""
+"""A certificate authority of one's own, and certificates from it, for development and tests."""
 
 import datetime as dt
 import ipaddress
@@ -44,37 +44,90 @@ def ensure_certificates(directory: Path, names: tuple[str, ...] = DEFAULT_NAMES)
 
 
 def make_certificates(files: CertificateFiles, names: tuple[str, ...] = DEFAULT_NAMES) -> None:
-    """Make an authority and a server certificate for these names. The authority's key is not kept."""
-    ca_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    subject = _name("Sidestream development CA")
-    authority = (
-        _builder(subject, subject, ca_key)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(sign_certificates=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
-        .sign(ca_key, hashes.SHA256())
-    )
-    server = (
-        _builder(_name(names[0]), subject, server_key)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(sign_certificates=False), critical=True)
-        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
+    """Make an authority and a certificate for these names. The authority's key is not kept."""
+    authority = Authority()
+    authority.write(files.ca)
+    authority.issue(files.certificate, files.key, Leaf(names))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validity:
+    """From when until when a certificate is valid, from now on."""
+
+    begins: dt.timedelta = -_CLOCK_SKEW
+    ends: dt.timedelta = VALIDITY
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """What a certificate says of its holder, who may be server and client with it.
+
+    Attributes:
+        names: domains and IP addresses in its subjectAltName.
+        uris: URIs there, such as `sip:example.com` (RFC 5922 section 4).
+        common_name: of its subject; the first name when None.
+        alternatives: whether it has a subjectAltName at all.
+        validity: from when until when.
+    """
+
+    names: tuple[str, ...] = DEFAULT_NAMES
+    uris: tuple[str, ...] = ()
+    common_name: str | None = None
+    alternatives: bool = True
+    validity: Validity = Validity()
+
+
+class Authority:
+    """An authority that lives as long as it is held.
+
+    Args:
+        name: its name.
+    """
+
+    def __init__(self, name: str = "Sidestream development CA") -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._subject = _name(name)
+        self._certificate = (
+            _builder(self._subject, self._subject, self._key, Validity())
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_key_usage(sign_certificates=True), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
+            .sign(self._key, hashes.SHA256())
         )
-        .sign(ca_key, hashes.SHA256())
-    )
-    files.key.touch(mode=0o600)
-    files.key.write_bytes(
-        server_key.private_bytes(
+
+    def write(self, path: Path) -> None:
+        """Write its certificate."""
+        path.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
+
+    def issue(self, certificate: Path, key: Path, leaf: Leaf) -> None:
+        """Write a certificate of it and its key, in one file when both paths are the same."""
+        held = ec.generate_private_key(ec.SECP256R1())
+        common = leaf.common_name if leaf.common_name is not None else leaf.names[0]
+        builder = (
+            _builder(_name(common), self._subject, held, leaf.validity)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(sign_certificates=False), critical=True)
+            .add_extension(
+                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
+                critical=False,
+            )
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
+            )
+        )
+        if leaf.alternatives:
+            held_names = [_general_name(name) for name in leaf.names]
+            held_names += [x509.UniformResourceIdentifier(uri) for uri in leaf.uris]
+            builder = builder.add_extension(x509.SubjectAlternativeName(held_names), critical=False)
+        made = builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        private = held.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
-    )
-    files.ca.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
-    files.certificate.write_bytes(server.public_bytes(serialization.Encoding.PEM))
+        key.touch(mode=0o600)
+        key.write_bytes(private)
+        certificate.write_bytes(made + private if certificate == key else made)
 
 
 def _usable(files: CertificateFiles, names: tuple[str, ...]) -> bool:
@@ -103,7 +156,7 @@ def _general_name(name: str) -> x509.GeneralName:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, validity: Validity
 ) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
     return (
@@ -112,8 +165,8 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _CLOCK_SKEW)
-        .not_valid_after(now + VALIDITY)
+        .not_valid_before(now + validity.begins)
+        .not_valid_after(now + validity.ends)
     )
 
 

@@ -10,10 +10,11 @@ from typing import Literal
 
 from sidestream import sdp
 from sidestream.call.commands import NextHop
+from sidestream.call.setup import SECURE_CONTACT
 from sidestream.config.values import Srtp
 from sidestream.errors import SidestreamError
 from sidestream.gateway.next_hop import hops_of
-from sidestream.gateway.sip_options import ListenAddress, StackOptions
+from sidestream.gateway.sip_options import ListenAddress, StackOptions, TlsMaker
 from sidestream.gateway.sip_stack import SipStack
 from sidestream.sdp.protection import Protection
 from sidestream.sip.builder import response_to
@@ -36,6 +37,7 @@ from sidestream.sip.events import (
 from sidestream.sip.headers import NameAddr
 from sidestream.sip.hop import Hop
 from sidestream.sip.message import Headers, Message, Request, Response
+from sidestream.sip.secure import wants_secure_contact
 from sidestream.sip.serializer import serialize
 from sidestream.sip.uri import SipUri, wire_host
 from sidestream.tools.g711 import Law
@@ -71,6 +73,7 @@ class PhoneOptions:
         display_name: name shown to the other side.
         law: the codec that it prefers.
         srtp: whether it offers and takes SRTP, or nothing else.
+        tls: makes the TLS of its connections; without it there is none.
     """
 
     listen: ListenAddress = field(default_factory=lambda: ListenAddress("udp", "127.0.0.1", 0))
@@ -78,6 +81,7 @@ class PhoneOptions:
     display_name: str = ""
     law: Law = "PCMU"
     srtp: Srtp = Srtp.OFF
+    tls: TlsMaker | None = None
 
 
 @dataclass(slots=True)
@@ -109,7 +113,7 @@ class Phone:
         """
         phone = cls(options)
         phone._opened = await SipStack.open(
-            [options.listen], phone.take, StackOptions(allowed_methods=METHODS)
+            [options.listen], phone.take, StackOptions(allowed_methods=METHODS, tls=options.tls)
         )
         return phone
 
@@ -127,7 +131,16 @@ class Phone:
     @property
     def contact(self) -> str:
         """The Contact value."""
-        uri = SipUri.parse(self._stack.contacts[self.options.listen.transport])
+        return self.contact_by(self.options.listen.transport)
+
+    @property
+    def secure_contact(self) -> str:
+        """The Contact value of a `sips` call, where it listens on TLS; else as `contact`."""
+        return self.contact_by(SECURE_CONTACT if SECURE_CONTACT in self._stack.contacts else "")
+
+    def contact_by(self, key: str) -> str:
+        """The Contact value by a transport or `SECURE_CONTACT`."""
+        uri = SipUri.parse(self._stack.contacts[key or self.options.listen.transport])
         return f"<{replace(uri, user=self.options.user)}>"
 
     @property
@@ -166,6 +179,8 @@ class Phone:
         target = SipUri.parse(uri)
         call = await self._new_call(f"{secrets.token_hex(12)}@{self.options.listen.host}")
         call.local_tag = secrets.token_hex(6)
+        if target.scheme == "sips":
+            call.contact = self.secure_contact
         invite = Request("INVITE", str(target.without_headers()), Headers())
         for name, value in (
             ("Max-Forwards", str(MAX_FORWARDS)),
@@ -173,7 +188,7 @@ class Phone:
             ("To", f"<{target.without_headers()}>"),
             ("Call-ID", call.call_id),
             ("CSeq", "1 INVITE"),
-            ("Contact", self.contact),
+            ("Contact", call.contact or self.contact),
             ("Allow", ALLOW),
             ("User-Agent", "sidestream-call"),
             ("Content-Type", SDP_TYPE),
@@ -291,7 +306,9 @@ class Phone:
         call.invite = request
         call.server_key = key
         call.heard_from = hop
-        call.dialog = Dialog.from_invite_uas(request, call.local_tag, self.contact)
+        if wants_secure_contact(request):
+            call.contact = self.secure_contact
+        call.dialog = Dialog.from_invite_uas(request, call.local_tag, call.contact or self.contact)
         self._by_server[key] = call
         try:
             if key in self._cancelled:

@@ -123,6 +123,8 @@ class PhoneCall:
     client_key: ClientKey | None = None
     server_key: ServerKey | None = None
     local_tag: str = ""
+    contact: str = ""
+    """Our Contact value in it; the phone's own when empty."""
     heard_from: Hop | None = None
     """Where the peer was last heard from."""
     _waiting: dict[ClientKey, tuple[Request, asyncio.Future[Response]]] = field(default_factory=dict)
@@ -347,7 +349,7 @@ class PhoneCall:
             self.line.respond(key, response_to(request, error.sip_status))
             return
         response = response_to(request, 200)
-        response.headers.add("Contact", self.line.contact)
+        response.headers.add("Contact", self.contact or self.line.contact)
         if body:
             response.headers.add("Content-Type", SDP_TYPE)
             response.body = body
@@ -370,7 +372,7 @@ class PhoneCall:
             return
         response = response_to(self.invite, status, to_tag=self.local_tag)
         if status < 300:
-            response.headers.add("Contact", self.line.contact)
+            response.headers.add("Contact", self.contact or self.line.contact)
         if body:
             response.headers.add("Content-Type", SDP_TYPE)
             response.body = body

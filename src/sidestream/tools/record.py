@@ -6,6 +6,9 @@ import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sidestream.gateway.sip_options import ListenAddress
+from sidestream.gateway.sip_sockets import is_wildcard
+from sidestream.gateway.sip_tls import SipTls
 from sidestream.tools.call import parse_listen
 from sidestream.tools.console import STYLES, EventLines, JsonLines, first_of, interruptible
 from sidestream.tools.g711 import law_of
@@ -17,6 +20,7 @@ from sidestream.tools.recorder_result import SessionResult, stamp
 from sidestream.tools.recorder_session import RecordingSession
 from sidestream.tools.rtp import CLOCK_RATE
 from sidestream.tools.stream_receiver import Status
+from sidestream.tools.tls_options import TlsOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +29,15 @@ class RecordOptions:
 
     Attributes:
         out: directory for the sessions.
-        listen: addresses to listen on, `udp://host:port` or `tcp://host:port`; both at 5070 when empty.
+        listen: addresses to listen on, `udp://`, `tcp://` or `tls://host:port`; udp and tcp at 5070 if empty.
         strict: refuse what breaks a rule.
         codecs: codecs to take, PCMU or PCMA; both when empty.
         behaviour: what else the recorder does.
         quiet: print only the verdicts.
         json: print one JSON object for each event.
         sessions: end after so many sessions, None to go on until interrupted.
+        tls: directory of the certificate of `tls` addresses, None for `<out>/tls`; it is made when missing.
+        client_ca: authorities that who connects by TLS must be certified by, None to ask for no certificate.
     """
 
     out: Path = Path("record-output")
@@ -42,6 +48,8 @@ class RecordOptions:
     quiet: bool = False
     json: bool = False
     sessions: int | None = None
+    tls: Path | None = None
+    client_ca: Path | None = None
 
 
 def record_command(options: RecordOptions) -> int:
@@ -52,14 +60,35 @@ def record_command(options: RecordOptions) -> int:
         UnknownLawError: a codec is not of G.711.
         RecorderError: the recorder cannot be opened.
     """
+    listen = tuple(map(parse_listen, options.listen)) or DEFAULT_LISTEN
     recorder_options = RecorderOptions(
         directory=options.out,
-        listen=tuple(map(parse_listen, options.listen)) or DEFAULT_LISTEN,
+        listen=listen,
         strict=options.strict,
         codecs=tuple(map(law_of, options.codecs)) or LAWS,
         behaviour=options.behaviour,
+        tls=_tls(options, listen),
     )
     return asyncio.run(_record(options, recorder_options))
+
+
+def _tls(options: RecordOptions, listen: tuple[ListenAddress, ...]) -> SipTls | None:
+    """Make the TLS of the addresses that want it.
+
+    Raises:
+        TlsOptionsError: its files cannot be used.
+    """
+    hosts = [one.host for one in listen if one.transport == "tls" and not is_wildcard(one.host)]
+    if all(one.transport != "tls" for one in listen):
+        return None
+    # Requests of ours go to who has connected: to its address, whose certificate mostly names a domain.
+    made = TlsOptions(
+        directory=options.tls or options.out / "tls",
+        ca=options.client_ca,
+        verify=False,
+        ask=options.client_ca is not None,
+    )
+    return made.make(hosts)
 
 
 async def _record(options: RecordOptions, recorder_options: RecorderOptions) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from sidestream.call.commands import NextHop
+from sidestream.call.setup import SECURE_CONTACT
 from sidestream.errors import Fault, SidestreamError
 from sidestream.gateway.next_hop import hops_of
 from sidestream.gateway.sip_options import StackOptions
@@ -30,6 +31,7 @@ from sidestream.sip.events import (
 )
 from sidestream.sip.hop import Source
 from sidestream.sip.message import Request, Response
+from sidestream.sip.secure import wants_secure_contact
 from sidestream.sip.uri import SipUri
 from sidestream.tools.recorder_answers import METHODS, put_abilities
 from sidestream.tools.recorder_events import Changed, Ended, Observer, Offered, RecorderEvent
@@ -85,7 +87,12 @@ class Recorder:
             self._opened = await SipStack.open(
                 list(self.options.listen),
                 self._take,
-                StackOptions(allowed_methods=METHODS, supported=frozenset({"siprec", "timer"}), bodies={}),
+                StackOptions(
+                    allowed_methods=METHODS,
+                    supported=frozenset({"siprec", "timer"}),
+                    bodies={},
+                    tls=self.options.tls,
+                ),
             )
         except ListenError as error:
             raise RecorderError(str(error), hint="Choose another --listen address.") from error
@@ -236,7 +243,7 @@ class Recorder:
             board=self,
             source=source,
             host=self._host(source),
-            contact=self._contact(source),
+            contact=self._contact(request, source),
             store=store,
             lines=Lines(self.options, store, ready=ready),
             judge=Judge(store, self.options.strict, self.tell),
@@ -252,8 +259,9 @@ class Recorder:
             return source.local_host
         return local_address_towards(source.host) or self._stack.bound[0].host
 
-    def _contact(self, source: Source) -> str:
-        uri = SipUri.parse(self._stack.contacts[source.transport])
+    def _contact(self, request: Request, source: Source) -> str:
+        secure = wants_secure_contact(request) and SECURE_CONTACT in self._stack.contacts
+        uri = SipUri.parse(self._stack.contacts[SECURE_CONTACT if secure else source.transport])
         return f"<{replace(uri, user='record')}>;+sip.srs"
 
     async def _carry(self, session: RecordingSession, event: RequestReceived) -> None:

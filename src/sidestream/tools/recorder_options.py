@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from sidestream.gateway.sip_options import ListenAddress
+from sidestream.gateway.sip_options import ListenAddress, TlsMaker
 from sidestream.tools.g711 import Law
 
 MAX_SESSIONS: Final = 2_000
@@ -57,6 +57,7 @@ class RecorderOptions:
         report_interval_s: mean time between receiver reports (RFC 3550 section 6.2).
         max_sessions: sessions at once; more are refused with 503.
         srtp: take streams that are offered with SRTP.
+        tls: makes the TLS of its connections; a `tls` address wants it.
     """
 
     directory: Path
@@ -68,3 +69,4 @@ class RecorderOptions:
     report_interval_s: float = 5.0
     max_sessions: int = MAX_SESSIONS
     srtp: bool = True
+    tls: TlsMaker | None = None

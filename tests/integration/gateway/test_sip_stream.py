@@ -2,22 +2,18 @@
 
 import asyncio
 import socket
-import ssl
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from integration.gateway.sip_peer import (
     FAST,
     TCP,
-    UDP,
     accept,
     closed_hop,
     connect,
     hop_to,
-    ok,
     options,
     party,
     receive,
@@ -31,7 +27,6 @@ from sidestream.gateway.sip_options import CloseReason, ListenAddress
 from sidestream.sip.builder import response_to
 from sidestream.sip.events import ClientTransportFailed, RequestReceived, ResponseReceived
 from sidestream.sip.hop import Hop
-from sidestream.tools.certificates import ensure_certificates
 
 pytestmark = pytest.mark.asyncio
 
@@ -332,22 +327,6 @@ async def test_a_peer_that_leaves_too_much_unread_loses_the_connection() -> None
                     count += 1
                     assert count < 2000
                 assert one.stack.counts.closed[CloseReason.SLOW_READER] == 1
-
-
-async def test_tls_takes_the_same_way(tmp_path: Path) -> None:
-    files = ensure_certificates(tmp_path)
-    client = ssl.create_default_context(cafile=str(files.ca))
-    setup = replace(options(), tls_server=files.server_context(), tls_client=client)
-    tls = ListenAddress("tls", "127.0.0.1", 0)
-    async with party(tls, setup=setup) as one, party(tls, setup=setup) as other:
-        for count in (1, 2):
-            one.stack.send_request(request(), (other.hop("tls"),))
-            await one.wait(ResponseReceived, count)
-        assert other.of(RequestReceived)[0].request.top_via.transport.upper() == "TLS"
-        assert one.stack.counts.opened["tls"] == 1
-    async with party(tls, setup=setup) as one, party(UDP, answer=ok) as without:
-        without.stack.send_request(request(), (one.hop("tls"),))
-        await without.wait(ClientTransportFailed)
 
 
 async def test_retransmissions_are_udps_alone() -> None:

@@ -28,6 +28,7 @@ from sidestream.gateway.sip_udp import UdpListener
 from sidestream.sip.events import ClientTimedOut, ClientTransportFailed, RequestReceived, ResponseReceived
 from sidestream.sip.framing import FramingError
 from sidestream.sip.hop import Hop, Source
+from sidestream.sip.tls_failure import TlsTrouble
 
 pytestmark = pytest.mark.asyncio
 
@@ -236,8 +237,8 @@ class _Nobody:
     def framing_lost(self, error: FramingError, source: Source) -> None:
         raise AssertionError(error, source)
 
-    def transport_failed(self, hop: Hop) -> None:
-        raise AssertionError(hop)
+    def transport_failed(self, hop: Hop, trouble: TlsTrouble | None = None) -> None:
+        raise AssertionError(hop, trouble)
 
 
 async def test_what_the_system_does_not_take_waits_in_order_and_within_a_bound() -> None:

@@ -226,7 +226,8 @@ def test_a_delayed_offer_crosses_without_a_body() -> None:
             "<sip:192.0.2.1:5060;transport=tcp>",
         ),
         (PeerHop("sip:peer.example"), "<sip:192.0.2.1:5060>"),
-        (PeerHop("sips:peer.example"), "<sip:192.0.2.1:5061;transport=tls>"),
+        (PeerHop("sip:peer.example;transport=tls"), "<sip:192.0.2.1:5061;transport=tls>"),
+        (PeerHop("sips:peer.example"), "<sips:192.0.2.1:5061>"),
     ],
 )
 def test_our_contact_is_that_of_the_peers_transport(peer: PeerHop, contact: str) -> None:

@@ -1,5 +1,6 @@
 import re
 from collections import Counter
+from dataclasses import replace
 from ipaddress import ip_network
 from random import Random
 
@@ -7,6 +8,8 @@ import pytest
 
 from sidestream.call.routing import PeerAddress, Route, TrunkSources, first_route, match_trunk, order_peers
 from sidestream.call.setup import PeerHop
+from sidestream.sip.domain_certificate import CertificateNames
+from sidestream.sip.hop import Source
 
 
 def trunk(name: str, *networks: str, peers: tuple[PeerAddress, ...] = ()) -> TrunkSources:
@@ -14,7 +17,7 @@ def trunk(name: str, *networks: str, peers: tuple[PeerAddress, ...] = ()) -> Tru
 
 
 def found(trunks: list[TrunkSources], host: str, port: int = 5060) -> str | None:
-    match = match_trunk(trunks, host, port)
+    match = match_trunk(trunks, Source("udp", host, port))
     return None if match is None else match.trunk
 
 
@@ -92,3 +95,46 @@ def test_peers_of_one_priority_go_by_weight() -> None:
 
 def test_no_peers_have_no_order() -> None:
     assert order_peers([], Random(1)) == ()
+
+
+CARRIER = CertificateNames(uris=("sip:carrier.example",), has_alternatives=True)
+STRANGER = CertificateNames(dns=("elsewhere.example",), has_alternatives=True)
+
+
+def by_tls(
+    trunks: list[TrunkSources], certificate: CertificateNames | None, host: str = "192.0.2.7"
+) -> str | None:
+    match = match_trunk(trunks, Source("tls", host, 40_000, certificate=certificate))
+    return None if match is None else match.trunk
+
+
+def test_who_proves_a_name_belongs_to_its_trunk_wherever_he_is() -> None:
+    named = replace(trunk("named"), names=("carrier.example",))
+    trunks = [trunk("host", "192.0.2.7/32"), named]
+    assert by_tls(trunks, CARRIER) == by_tls(trunks, CARRIER, "203.0.113.9") == "named"
+    assert by_tls(trunks, STRANGER) == by_tls(trunks, None) == "host"
+    assert by_tls(trunks, STRANGER, "203.0.113.9") is None
+
+
+def test_of_two_trunks_with_one_name_the_address_decides() -> None:
+    trunks = [
+        replace(trunk("one", "192.0.2.0/28"), names=("carrier.example",)),
+        replace(trunk("two", "192.0.2.64/28"), names=("carrier.example",)),
+    ]
+    assert by_tls(trunks, CARRIER, "192.0.2.65") == "two"
+    assert by_tls(trunks, CARRIER, "203.0.113.9") == "one"
+
+
+def test_a_trunk_that_names_certificates_takes_no_other_by_its_address() -> None:
+    strict = replace(trunk("strict", "192.0.2.0/24"), names=("carrier.example",), only_named=True)
+    assert by_tls([strict], STRANGER) is None
+    assert by_tls([strict], CARRIER) == "strict"
+    # Where no certificate was asked for, none can be missed.
+    assert by_tls([strict], None) == "strict"
+
+
+def test_a_trunk_by_tls_only_takes_nothing_in_the_clear() -> None:
+    secure = replace(trunk("secure", "192.0.2.0/24"), only_tls=True)
+    assert found([secure], "192.0.2.7") is None
+    assert found([secure, trunk("plain", "192.0.0.0/8")], "192.0.2.7") == "plain"
+    assert by_tls([secure], None) == "secure"

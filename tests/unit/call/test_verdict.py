@@ -22,6 +22,7 @@ from sidestream.call.setup import CallLimits
 from sidestream.call.side import Side
 from sidestream.call.verdict import RULES, EndedBy, ResultClass, Slug, slug_of_status, verdict
 from sidestream.sip.digest_client import DigestClient
+from sidestream.sip.tls_failure import TlsFailure, TlsTrouble
 
 ADMISSION = {
     Slug.UNKNOWN_TRUNK,
@@ -29,6 +30,7 @@ ADMISSION = {
     Slug.TOO_MANY_GUESSES,
     Slug.ACCOUNT_SUSPENDED,
     Slug.NO_ROUTE,
+    Slug.SIPS_NOT_ALLOWED,
     Slug.CALL_LIMIT,
     Slug.RATE_LIMIT,
     Slug.DRAINING,
@@ -124,9 +126,10 @@ def rejected() -> CallBench:
     return bench
 
 
-def unreachable() -> CallBench:
+def unreachable(failure: TlsFailure | None = None) -> CallBench:
     bench = CallBench().start()
-    bench.apply(RequestTransportFailed(bench.invited.request_id))
+    trouble = None if failure is None else TlsTrouble(failure, "so it was said")
+    bench.apply(RequestTransportFailed(bench.invited.request_id, trouble))
     return bench
 
 
@@ -207,6 +210,8 @@ ENDINGS: dict[Slug, Callable[[], CallBench]] = {
     Slug.PEER_FAILED: lambda: refused(500),
     Slug.PEER_TIMEOUT: timed_out,
     Slug.PEER_UNREACHABLE: unreachable,
+    Slug.PEER_NOT_PROVEN: lambda: unreachable(TlsFailure.NAME_MISMATCH),
+    Slug.PEER_TLS_FAILED: lambda: unreachable(TlsFailure.NO_SHARED_VERSION),
     Slug.PEER_WANTS_CREDENTIALS: lambda: refused(407),
     Slug.CREDENTIALS_REJECTED: rejected,
     Slug.ANSWER_UNUSABLE: unusable,

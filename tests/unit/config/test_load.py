@@ -8,6 +8,7 @@ from sidestream.config import ConfigError, load
 from sidestream.config.load import examine
 from sidestream.config.model import Limits, MediaStreamIntegration
 from sidestream.config.values import Encoding, Layout, PortRange, StartOn, VoiceServiceKind
+from sidestream.tools.certificates import CertificateFiles, make_certificates
 from unit.config.example import TEXT, changed, parse_text
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -157,32 +158,14 @@ def test_examples_are_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 CONTRACT = Path(__file__).resolve().parents[2] / "data" / "config" / "everything.yaml"
 
 
-def test_of_the_full_configuration_only_what_this_version_lacks_is_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("CARRIER_PASSWORD", "p")
+def test_the_full_configuration_is_valid(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TRANSCRIPT_TOKEN", "t")
-    with pytest.raises(ConfigError) as raised:
-        load(CONTRACT)
-    assert [(each.line, each.key) for each in raised.value.problems] == [
-        (6, "node.sip[2]"),
-        (11, "node.tls"),
-    ]
-    for problem in raised.value.problems:
-        assert "not available in this version" in problem.message
-
-
-def test_without_what_this_version_lacks_the_full_configuration_is_valid(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("TRANSCRIPT_TOKEN", "t")
-    lines = CONTRACT.read_text().splitlines()
-    lacking = {5, 10}
-    kept = "\n".join(line for index, line in enumerate(lines) if index not in lacking)
+    make_certificates(CertificateFiles(*(tmp_path / name for name in ("ca.pem", "cert.pem", "key.pem"))))
     configuration = parse_text(
-        kept.replace("{env: TRANSCRIPT_TOKEN}", "{env: TOKEN}").replace(
-            "{env: CARRIER_PASSWORD}", "{env: TOKEN}"
-        )
+        CONTRACT.read_text()
+        .replace("{env: TRANSCRIPT_TOKEN}", "{env: TOKEN}")
+        .replace("{env: CARRIER_PASSWORD}", "{env: TOKEN}"),
+        tmp_path,
     )
     (stream,) = configuration.accounts[0].voice_services[1].media_streams
     (recording,) = configuration.accounts[0].voice_services[1].recordings

@@ -18,7 +18,7 @@ def test_every_section_is_reached() -> None:
     assert {section.__name__ for section in sections()} == {
         *("Configuration", "Node", "Media", "Limits", "Tls", "Account", "VoiceService", "Trunk", "TrunkAuth"),
         *("Peer", "MediaStreamIntegration", "EndpointAuth", "Basic", "SiprecIntegration", "Route"),
-        *("RecordingServer", "RecorderAuth", "Registration", "Dns", "Protection", "Trace"),
+        *("RecordingServer", "RecorderAuth", "Registration", "Dns", "Protection", "Trace", "PeerTls"),
     }
 
 

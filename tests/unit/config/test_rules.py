@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from sidestream.config import ConfigError, integration_rules, node_rules, service_rules
+from sidestream.config import ConfigError, integration_rules, node_rules, service_rules, tls_rules
 from sidestream.config.model import Configuration, MediaStreamIntegration
 from sidestream.config.rules import ADVICE, RULES, Rule, advise, check_all, denied_endpoint
 from sidestream.config.shapes import shapes_of
@@ -264,7 +264,7 @@ def test_each_rule_names_attributes_that_are_there_and_says_what_it_is(rule: Rul
 
 def test_each_rule_stands_in_the_table() -> None:
     listed = {rule.find for rule in (*RULES, *ADVICE)}
-    for module in (integration_rules, node_rules, service_rules):
+    for module in (integration_rules, node_rules, service_rules, tls_rules):
         for name, function in inspect.getmembers(module, inspect.isfunction):
             if (
                 function.__module__ == module.__name__

@@ -81,6 +81,16 @@ def test_what_a_known_source_sends_is_not_judged_by_its_looks() -> None:
         assert door.let_in(data, KNOWN)
 
 
+def test_who_has_proven_who_he_is_is_no_stranger() -> None:
+    door = Door(GuardPolicy(drop_strangers=True, source=5.0))
+    assert not door.let_in(datagram=False)
+    proven = [
+        door.guard.admits(request(), STRANGER, door.now, datagram=False, proven=True) for _ in range(20)
+    ]
+    assert sum(proven) == 10
+    assert door.guard.turned == {Turned.UNKNOWN_SOURCE: 1, Turned.SOURCE_RATE: 10}
+
+
 def test_the_addresses_of_a_trunk_share_its_rate() -> None:
     door = Door(GuardPolicy(trunks={CARRIER: 10.0}))
     assert door.many(15, KNOWN) + door.many(15, "192.0.2.2") == 20

@@ -23,14 +23,14 @@ from sidestream.tools.call import (
 @pytest.mark.parametrize(
     ("text", "transport", "host", "port"),
     [("udp://127.0.0.1:5080", "udp", "127.0.0.1", 5080), ("tcp://127.0.0.1", "tcp", "127.0.0.1", 0),
-     ("udp://[::1]:5060/", "udp", "::1", 5060)],
+     ("udp://[::1]:5060/", "udp", "::1", 5060), ("tls://127.0.0.1:5061", "tls", "127.0.0.1", 5061)],
 )  # fmt: skip
 def test_an_address_to_listen_on(text: str, transport: Transport, host: str, port: int) -> None:
     assert parse_listen(text) == ListenAddress(transport, host, port)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "127.0.0.1:5060", "tls://127.0.0.1:5061", "udp://127.0.0.1:99999", "udp://:1"]
+    "text", ["", "127.0.0.1:5060", "sctp://127.0.0.1:5061", "udp://127.0.0.1:99999", "udp://:1"]
 )
 def test_what_is_no_address_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(WrongUseError) as refused:
