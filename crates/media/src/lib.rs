@@ -17,6 +17,7 @@ pub mod fork;
 pub mod formats;
 pub mod leg;
 pub mod level;
+pub mod memory;
 pub mod orders;
 pub mod pool;
 pub mod ports;

@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{epoll, Timespec};
@@ -13,12 +13,15 @@ use super::attempt::{Attempt, Span, Step};
 use super::outcome::{FailReason, Failed, Outcome};
 use super::{Order, Reply, Shared};
 use crate::error::Result;
+use crate::memory;
 use crate::ws::tls::ClientConfigs;
 
 /// The token of the wake-up descriptor.
 const WAKE: u64 = u64::MAX;
 /// Readiness taken from the kernel at a time.
 const EVENTS: usize = 256;
+/// How often memory is given back to the system.
+const TRIM_EVERY: Duration = Duration::from_secs(15);
 
 /// One attempt and how it is polled.
 struct Slot {
@@ -43,6 +46,7 @@ pub struct Driver {
     configs: ClientConfigs,
     /// No deadline of a slot is before it.
     earliest: Option<Instant>,
+    trim_at: Instant,
 }
 
 impl Driver {
@@ -62,6 +66,7 @@ impl Driver {
             waiting: VecDeque::new(),
             configs: ClientConfigs::new(),
             earliest: None,
+            trim_at: Instant::now() + TRIM_EVERY,
         })
     }
 
@@ -73,7 +78,7 @@ impl Driver {
             events.clear();
             let timeout = self.timeout();
             // An interrupted wait is one without events.
-            let _ = epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref());
+            let _ = epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&timeout));
             let now = Instant::now();
             for event in &events {
                 match event.data.u64() {
@@ -84,6 +89,7 @@ impl Driver {
                 }
             }
             self.expire(now);
+            self.trim(now);
         }
         self.refuse_all();
     }
@@ -161,14 +167,25 @@ impl Driver {
         self.earliest = Some(self.earliest.map_or(due, |earliest| earliest.min(due)));
     }
 
-    fn timeout(&self) -> Option<Timespec> {
-        let left = self.earliest?.saturating_duration_since(Instant::now());
+    fn timeout(&self) -> Timespec {
+        let due = self
+            .earliest
+            .map_or(self.trim_at, |due| due.min(self.trim_at));
+        let left = due.saturating_duration_since(Instant::now());
         // Rounded up: a wait that ends just before the deadline would only be made again.
-        let left = left + std::time::Duration::from_micros(100);
-        Some(Timespec {
+        let left = left + Duration::from_micros(100);
+        Timespec {
             tv_sec: left.as_secs() as i64,
             tv_nsec: i64::from(left.subsec_nanos()),
-        })
+        }
+    }
+
+    /// Gives back from time to time what queues held that have been emptied.
+    fn trim(&mut self, now: Instant) {
+        if now >= self.trim_at {
+            memory::trim();
+            self.trim_at = now + TRIM_EVERY;
+        }
     }
 
     /// Lets one attempt take its turn, and acts on what came of it.
