@@ -152,7 +152,7 @@ class StreamRunner:
         self._timer: asyncio.TimerHandle | None = None
         self._handle: int | None = None
         self._closed: StreamClosed | None = None
-        self._guard: Callable[[Callable[[], None]], None] = lambda step: step()
+        self._guard: Callable[[Callable[[], None]], None] = _run
         policy = ReconnectPolicy(window_s=integration.reconnect_window)
         setup = SessionSetup(integration.urls, stream.started_at, stream.format.sample_rate, policy)
         self._session = StreamSession(setup, random.random, time.monotonic())
@@ -252,7 +252,9 @@ class StreamRunner:
         self._tools.metrics.count(metrics.STREAMS, verdict.slug.value, verdict.result.value)
         write = self._log.warning if verdict.result is StreamResult.FAILED else self._log.info
         write("stream ended", **describe(verdict), connections=self._session.connections)
-        self._on_over()
+        # Without these rings a stream is let go of with its call; else both wait for the collector.
+        on_over, self._on_over, self._guard = self._on_over, _tell_nobody, _ignore
+        on_over()
 
     def record(self) -> StreamRecord:
         """Return the stream for the call's record."""
@@ -409,6 +411,18 @@ class StreamRunner:
                 self.apply(EngineClosed(close_sent))
             case _:
                 assert_never(event)
+
+
+def _run(step: Callable[[], None]) -> None:
+    step()
+
+
+def _ignore(step: Callable[[], None]) -> None:
+    """What comes after the end is nobody's any more."""
+
+
+def _tell_nobody() -> None:
+    """The end has been told."""
 
 
 def _failure_of(reason: str) -> AttemptFailure:

@@ -1,4 +1,6 @@
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -168,6 +170,23 @@ async def test_the_end_of_the_call_closes_the_stream_and_gives_its_record() -> N
     assert record.delivered is not None
     assert record.delivered["gap_samples"] == {"loss": 3}
     assert (call.streams.open_count, call.over) == (0, 1)
+
+
+@pytest.mark.asyncio
+async def test_an_ended_stream_leaves_nothing_for_the_collector() -> None:
+    call = Call()
+    stream = await call.answer()
+    call.connected(stream)
+    call.ending()
+    runner = weakref.ref(call.streams._runners[0])
+    gc.disable()
+    try:
+        call.closed(stream)
+        call.streams._runners.clear()
+        await asyncio.sleep(0)
+        assert runner() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.asyncio
