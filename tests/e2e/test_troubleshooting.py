@@ -1,12 +1,16 @@
 """What is kept of calls, as an operator sees it: by `calls`, `call-show`, `trace` and Wireshark."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
+import socket
+import sqlite3
 import stat
 import subprocess
 import sys
+import zlib
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
@@ -15,7 +19,8 @@ from typing import Any
 import pytest
 
 from e2e.test_gateway import site_with, talk, the_record
-from interop.harness import Gateway, Setup, gateway
+from interop.harness import CARRIER_HOST, Gateway, Setup, gateway
+from trace_script import SDP, sip
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio]
 
@@ -170,3 +175,54 @@ async def test_a_token_of_the_environment_is_taken_and_no_file_is_made(tmp_path:
         assert status_of(site, "/v1/calls/x/trace", token)[1]["type"] == "call-not-found"
         assert status_of(site, "/v1/calls", token, "DELETE")[1]["type"] == "method-not-allowed"
     assert not (tmp_path / "admin.token").exists()
+
+
+SECRETS = (
+    b"s3cret-response",
+    b"c2VjcmV0LWtleS1vZi1zcnRwLWhlcmUtaXQtaXM",
+    b"s3cret-password",
+    b"czNjcmV0OmJhc2lj",
+)
+
+
+def with_secrets(site: Gateway) -> bytes:
+    """Return an INVITE that has every secret in it."""
+    response, key, password, basic = (secret.decode() for secret in SECRETS)
+    headers = (
+        f'Authorization: Digest username="ada", realm="r", nonce="n", uri="sip:x", response="{response}"',
+        f"Proxy-Authorization: Basic {basic}",
+        f"Contact: <sip:ada:{password}@{CARRIER_HOST}:{site.carrier}>",
+    )
+    body = SDP.replace("RTP/AVP", "RTP/SAVP") + f"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{key}|2^31\r\n"
+    invite = sip(f"INVITE sip:+15551234@127.0.0.1:{site.sip} SIP/2.0", body, headers)
+    return invite.replace(b"192.0.2.1:5080", f"{CARRIER_HOST}:{site.carrier}".encode())
+
+
+def everything_in(base: Path) -> bytes:
+    """Return all that a store holds, decompressed, and the file as it is."""
+    with contextlib.closing(sqlite3.connect(base)) as store:
+        rows = store.execute("SELECT record FROM call UNION ALL SELECT data FROM trace").fetchall()
+    assert len(rows) == 2
+    return b"".join(zlib.decompress(row[0]) for row in rows) + base.read_bytes()
+
+
+async def test_no_secret_is_kept_anywhere(tmp_path: Path) -> None:
+    with site_with(tmp_path) as site:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
+            phone.bind((CARRIER_HOST, site.carrier))
+            phone.settimeout(10)
+            phone.sendto(with_secrets(site), ("127.0.0.1", site.sip))
+            await asyncio.to_thread(phone.recv, 65_535)
+        record = await the_record(site)
+        call_id = str(record["call_id"])
+        told = [await asked(site, "trace", call_id, *words) for words in ((), ("--full",), ("--json",))]
+        capture = tmp_path / "call.pcap"
+        await asked(site, "trace", call_id, "--pcap", str(capture))
+        told += [await asked(site, "call-show", call_id, "--json"), site.log()]
+    assert "inline:***" in told[1]
+    assert 'username="ada", realm="r", nonce=***, uri="sip:x", response=***' in told[1]
+    kept = "".join(told).encode() + capture.read_bytes() + everything_in(tmp_path / "trace" / "calls.db")
+    kept += (tmp_path / "journal" / "calls.jsonl").read_bytes()
+    assert b"INVITE" in kept
+    for secret in SECRETS:
+        assert secret not in kept, secret

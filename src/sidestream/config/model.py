@@ -35,7 +35,7 @@ from sidestream.config.kinds import (
     Unavailable,
     Whole,
 )
-from sidestream.config.observing import Trace
+from sidestream.config.observing import Hep, Trace
 from sidestream.config.shapes import Key, ListOf, MapOf
 from sidestream.config.signalling import Dns, Protection
 from sidestream.config.templates import Template
@@ -160,6 +160,8 @@ class Node:
     `media-timeout`; `off`: never."""
     trace: Trace = _TRACE
     """What is kept of each call for troubleshooting."""
+    hep: Hep | None = None
+    """A collector, such as HOMER, that gets the SIP messages and a quality report of each call."""
     deny_endpoints: Annotated[tuple[Network, ...], ListOf(IpNetwork(), 0, 256)] = DENIED_NETWORKS
     """Networks that no endpoint may be in, checked for each address that a name resolves to. The list takes
     the place of the default: link-local and metadata addresses."""

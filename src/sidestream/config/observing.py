@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from sidestream.config.kinds import Duration, Flag, Size
-from sidestream.config.values import Seconds
+from sidestream.config.kinds import CollectorUrl, Duration, Flag, SecretText, Size, Whole
+from sidestream.config.values import CollectorAddress, Seconds, Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,3 +27,15 @@ class Trace:
     """Memory for messages of live calls and for what waits to be written."""
     per_call: Annotated[int, Size("16KiB", "16MiB")] = 256 * 1024
     """For one call. Beyond it the middle of the call is left out: its begin and its end stay."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hep:
+    """A collector, such as HOMER, that gets the SIP messages and a quality report of each call (HEP3)."""
+
+    to: Annotated[CollectorAddress, CollectorUrl()]
+    """Where it listens, over UDP or TCP. HEP has no encryption: keep it within a protected network."""
+    node_id: Annotated[int, Whole(0, 2**32 - 1)]
+    """Number of this gateway in the collector (capture agent id)."""
+    password: Annotated[Secret | None, SecretText()] = None
+    """What the collector knows the gateway by; sent in the clear."""

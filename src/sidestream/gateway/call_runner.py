@@ -244,6 +244,11 @@ class CallRunner:
         """How the call's media went so far; None when nothing is known of it."""
         return self._watch.quality(self.snapshot().duration_s)
 
+    @property
+    def watch(self) -> QualityWatch:
+        """What watches its media."""
+        return self._watch
+
     def _ask_figures(self) -> None:
         """Have the engine tell what it knows; when it has let go of the call, it has told all."""
         with contextlib.suppress(MediaError):

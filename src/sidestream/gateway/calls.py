@@ -40,6 +40,7 @@ from sidestream.gateway.call_runner import CallEnd, CallRunner, CallStart, CallT
 from sidestream.gateway.clock import Clock
 from sidestream.gateway.doorkeeper import Asked, HeaderLines
 from sidestream.gateway.followers import CallFollowers
+from sidestream.gateway.hep_exporter import HepExporter
 from sidestream.gateway.ids import new_id, new_token, new_traceparent
 from sidestream.gateway.journal import Journal
 from sidestream.gateway.media import CallMedia, MediaError
@@ -127,6 +128,7 @@ class CallsParts:
     recordings: Recordings
     journal: Journal
     traces: Traces
+    hep: HepExporter | None = None
     clock: Clock
     log: Logger
     acquaint: Callable[[str], None] = _nobody
@@ -270,6 +272,8 @@ class Calls:
         quality = runner.quality
         if quality is not None and end.snapshot.answered_at is not None:
             count_quality(self._parts.tools.metrics, quality)
+        if quality is not None and self._parts.hep is not None:
+            runner.watch.export(self._parts.hep, runner.setup, quality)
         media = MediaFigures(end.sides, quality)
         record = encode_record(self._parts.node.name, end.snapshot, media, followed, runner.source)
         self._keep(end.snapshot, record)

@@ -7,9 +7,12 @@ from typing import Final
 from sidestream.call.commands import UpdateLegMedia
 from sidestream.call.facts import CallAnswered, CallHeld, Fact
 from sidestream.call.quality import ONE_WAY_S, CallQuality, LegFigures, LegQuality, NoteSlug, Talk, judge
+from sidestream.call.setup import CallSetup
 from sidestream.call.side import Side
 from sidestream.gateway.engine_messages import CallClosed, CallStats, SideStats
+from sidestream.gateway.hep_exporter import HepExporter
 from sidestream.observe import metrics
+from sidestream.observe.hep import QualityReport
 from sidestream.observe.logging import Logger
 from sidestream.observe.metrics import Metrics
 
@@ -82,6 +85,27 @@ class QualityWatch:
         return judge(
             self._figures(Side.A), self._figures(Side.B), Talk(talked_s, self._dead_air_s, self._held)
         )
+
+    def export(self, hep: HepExporter, setup: CallSetup, quality: CallQuality) -> None:
+        """Report each party's audio to a collector, as from where it should have come."""
+        for side, leg, quality_of_leg in (
+            (Side.A, setup.caller, quality.caller),
+            (Side.B, setup.callee, quality.callee),
+        ):
+            stats, agreed = self._sides.get(side), self._legs.get(side)
+            if stats is None or agreed is None or agreed.remote is None:
+                continue
+            report = QualityReport(
+                packets=quality_of_leg.packets,
+                lost=quality_of_leg.lost,
+                jitter_ms=quality_of_leg.jitter_ms,
+                round_trip_ms=quality_of_leg.round_trip_ms,
+                sent=stats.sent_packets,
+                far_lost=stats.remote_lost,
+                mos=quality_of_leg.mos,
+            )
+            party = (agreed.remote.host, agreed.remote.rtcp_port)
+            hep.report(setup.call_id, report, party, (leg.media.host, leg.media.rtcp_port))
 
     def _look(self) -> None:
         self._timer = None

@@ -42,6 +42,7 @@ from sidestream.gateway.dns_cache import CacheLimits
 from sidestream.gateway.doorkeeper import TrunkKey
 from sidestream.gateway.drain import drain
 from sidestream.gateway.engine_messages import EngineSpec, encode
+from sidestream.gateway.hep_exporter import HepExporter
 from sidestream.gateway.ids import new_token
 from sidestream.gateway.journal import Journal
 from sidestream.gateway.media import Media
@@ -155,7 +156,10 @@ class Gateway:
         trace = node.trace
         directory = node.database.parent / TRACE_DIRECTORY
         self._store = CallStore(directory, StoreLimits(trace.retention, trace.size))
-        self._traces = Traces(node.name, str(node.advertise or node.media.address), trace, self._store)
+        self._hep = HepExporter(node.hep, node.name) if node.hep else None
+        home = str(node.advertise or node.media.address)
+        export = self._hep.message if self._hep else None
+        self._traces = Traces(node.name, home, trace, self._store, export)
         self._media: Media | None = None
         self._stack: SipStack | None = None
         self._tls: SipTls | None = None
@@ -186,6 +190,8 @@ class Gateway:
         _raise_descriptor_limit()
         self._open_journal()
         self._store.open()
+        if self._hep is not None:
+            self._hep.open()
         media = self._media = self._open_media()
         tls = self._tls = tls_of(self._configuration)
         options = StackOptions(
@@ -262,6 +268,8 @@ class Gateway:
         self._traces.close()
         if not await asyncio.to_thread(self._store.close):
             self.log.warning("traces of calls are lost", calls=self._store.waiting)
+        if self._hep is not None:
+            await asyncio.to_thread(self._hep.close)
         if not await asyncio.to_thread(self._journal.close):
             self.log.error("call records are lost", records=self._journal.waiting)
         self.log.info("gateway stopped")
@@ -360,6 +368,7 @@ class Gateway:
             recordings=recordings,
             journal=self._journal,
             traces=self._traces,
+            hep=self._hep,
             clock=SYSTEM_CLOCK,
             log=self.log,
             acquaint=lambda host: self._guard.acquaint(host, time.monotonic()),
@@ -435,6 +444,9 @@ class Gateway:
             },
         }
         readings |= protection.read_metrics(self._guard, self._admission.overload)
+        if self._hep is not None:
+            sent = self._hep.counts
+            readings[metrics.HEP_PACKETS] = {("sent",): sent.sent, ("dropped",): sent.dropped}
         if self._calls is not None:
             readings |= self._calls.read_metrics()
         if self._recordings is not None:

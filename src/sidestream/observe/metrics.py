@@ -397,6 +397,11 @@ TRACE_CALLS: Final = _live_counter(
     "Ended calls in the store for troubleshooting: `written`, `deleted` for age or size, and `lost`.",
     "outcome",
 )
+HEP_PACKETS: Final = _live_counter(
+    "sidestream_hep_packets_total",
+    "Packets for the HEP collector: `sent`, and `dropped` at a bound.",
+    "outcome",
+)
 
 METRICS: Final = tuple(value for value in dict(globals()).values() if isinstance(value, Metric))
 """All of them, in the order of their declaration."""

@@ -19,6 +19,7 @@ def test_every_section_is_reached() -> None:
         *("Configuration", "Node", "Media", "Limits", "Tls", "Account", "VoiceService", "Trunk", "TrunkAuth"),
         *("Peer", "MediaStreamIntegration", "EndpointAuth", "Basic", "SiprecIntegration", "Route"),
         *("RecordingServer", "RecorderAuth", "Registration", "Dns", "Protection", "Trace", "PeerTls"),
+        "Hep",
     }
 
 

@@ -48,3 +48,35 @@ def test_sizes_have_units() -> None:
     assert [parse_size(text) for text in ("1KiB", "3MiB", "1TiB", "1", "1.5GiB", "-1KiB", "1kib")] == [
         1024, 3 * 2**20, 2**40, None, None, None, None,
     ]  # fmt: skip
+
+
+def test_a_collector_has_a_place_a_number_and_perhaps_a_password() -> None:
+    line = 'hep: {to: "udp://homer.example", node_id: 2001, password: {env: HEP}}'
+    hep = parse(with_node(line), "x.yaml", Path("/"), {"HEP": "s3cret"}).node.hep
+    assert hep is not None
+    assert (str(hep.to), hep.node_id) == ("udp://homer.example:9060", 2001)
+    assert hep.password is not None
+    assert hep.password.reveal() == "s3cret"
+    assert "s3cret" not in repr(hep)
+    six = parse(
+        with_node('hep: {to: "tcp://[2001:db8::9]:9061", node_id: 0}'), "x.yaml", Path("/"), {}
+    ).node.hep
+    assert six is not None
+    assert str(six.to) == "tcp://[2001:db8::9]:9061"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("{to: 'tls://homer.example', node_id: 1}", "no transport of HEP"),
+        ("{to: homer.example, node_id: 1}", "no scheme, host and port"),
+        ("{to: 'udp://999.1.2.3', node_id: 1}", "no scheme, host and port"),
+        ("{to: 'udp://homer.example:0', node_id: 1}", "no port"),
+        ("{to: 'udp://homer.example'}", "node_id"),
+        ("{to: 'udp://homer.example', node_id: 4294967296}", "out of bounds"),
+    ],
+)
+def test_a_collector_that_can_not_be_reached_is_told(value: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(with_node(f"hep: {value}"), "x.yaml", Path("/"), {})
+    assert any(words in str(problem) for problem in caught.value.problems)
