@@ -35,6 +35,7 @@ from sidestream.call.events import (
 )
 from sidestream.call.facts import Fact
 from sidestream.call.features import Features
+from sidestream.call.numbers import Numbering
 from sidestream.call.setup import CallLimits, CallSetup, LegSetup, PeerHop, ServerIdentity
 from sidestream.call.side import Side
 from sidestream.call.verdict import Verdict
@@ -124,6 +125,7 @@ class CallBench:
         auth: Credentials of the trunks, by side.
         uri: Request-URI of the INVITE; the bench's own when None.
         trusted: Whether the caller's and the callee's trunk are trusted.
+        numbering: What becomes of the numbers.
     """
 
     def __init__(  # noqa: PLR0913 - a test names the few that it is about
@@ -141,6 +143,7 @@ class CallBench:
         auth: Mapping[Side, DigestClient] | None = None,
         uri: str | None = None,
         trusted: tuple[bool, bool] = (True, True),
+        numbering: Numbering | None = None,
     ) -> None:
         tokens = count(1)
         auth = auth or {}
@@ -188,6 +191,7 @@ class CallBench:
             ),
             token=lambda: f"tok{next(tokens)}",
             limits=limits or CallLimits(),
+            numbering=numbering or Numbering(),
         )
         self.invite = self._new_request(self.caller, "INVITE", offer, headers, content_type)
         self.invite.uri = uri or self.invite.uri

@@ -18,6 +18,7 @@ from sidestream.call.features import Use
 from sidestream.call.giving_up import cancel_attempt, give_up
 from sidestream.call.leg import Exchange
 from sidestream.call.messages import contact_value, first_invite, target_uri, warning_value
+from sidestream.call.numbers import renumbered
 from sidestream.call.pending import Attempt
 from sidestream.call.redirection import told
 from sidestream.call.session_timers import refusal
@@ -35,7 +36,7 @@ from sidestream.sip.message import Request, Response
 from sidestream.sip.reliability import TAG, option_tags, supports
 from sidestream.sip.secure import is_secure, secured_text
 from sidestream.sip.tls_failure import TlsTrouble
-from sidestream.sip.uri import SipUri
+from sidestream.sip.uri import SipUri, parse_uri
 
 FAILOVER: Final = frozenset({401, 407, 408, 500, 502, 503, 504})
 """Statuses that say something about the peer and not about the callee: another peer may do better.
@@ -305,10 +306,12 @@ def _try_peer(
     """
     peer = again or ctx.setup.peers[_peers_tried(ctx)]
     setup, callee, original = ctx.setup, ctx.callee, ctx.invite.request
-    uri = target_uri(original.uri, peer.uri)
+    uri = target_uri(str(renumbered(parse_uri(original.uri), setup.numbering.called)), peer.uri)
     call_id = former.call_id if former is not None else setup.token()
     anonymous = ctx.border(Side.B).hides_caller(original.headers)
-    invite = first_invite(original, uri, call_id, callee.local_tag, anonymous=anonymous)
+    invite = first_invite(
+        original, uri, call_id, callee.local_tag, numbering=setup.numbering, anonymous=anonymous
+    )
     if former is not None:
         invite.headers.set("CSeq", str(CSeq(former.cseq.number + 1, "INVITE")))
     contact = SECURE_CONTACT if is_secure(uri) else _transport_to(peer)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sidestream.call.headers_policy import HeaderPolicy
+from sidestream.call.numbers import Numbering
 from sidestream.call.privacy import Privacy, without_history
 from sidestream.sip.message import Headers
 
@@ -33,6 +34,8 @@ class Border:
     """Whether the trunk that a message came from is trusted."""
     to_trusted: bool = True
     """Whether the trunk that it goes to is trusted."""
+    numbering: Numbering | None = None
+    """What becomes of the numbers of those who are vouched for; None where they stay."""
 
     def copy(self, source: Headers, target: Headers) -> None:
         """Add to `target` what of `source` may cross, in order."""
@@ -48,6 +51,8 @@ class Border:
                 value = without_history(value, all_of_it=wishes.hides_history)  # noqa: PLW2901
             elif self._stops(low, wishes):
                 continue
+            elif low in VOUCHED and self.numbering is not None:
+                value = self.numbering.identities(value)  # noqa: PLW2901
             if value or low not in {"privacy", "history-info"}:
                 target.add(name, value)
 

@@ -114,7 +114,8 @@ class CallContext:
     def border(self, side: Side) -> Border:
         """What crosses to a side from the other one."""
         setups = {Side.A: self.setup.caller, Side.B: self.setup.callee}
-        return Border(self.setup.headers, setups[side.other].trusted, setups[side].trusted)
+        numbering = self.setup.numbering if side is Side.B else None
+        return Border(self.setup.headers, setups[side.other].trusted, setups[side].trusted, numbering)
 
     def move(self, state: CallState) -> None:
         """Go to another state.

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from sidestream.call.border import Border
 from sidestream.call.features import EVERYTHING, Features
+from sidestream.call.numbers import Numbering, number_in, renumbered
 from sidestream.call.privacy import anonymous_from
 from sidestream.call.setup import ServerIdentity
 from sidestream.sdp.errors import NegotiationError
@@ -12,6 +13,7 @@ from sidestream.sdp.serializer import serialize
 from sidestream.sip.builder import response_to
 from sidestream.sip.dialog import MAX_FORWARDS
 from sidestream.sip.grammar import quote
+from sidestream.sip.headers import NameAddr
 from sidestream.sip.message import Headers, Message, Request, Response
 from sidestream.sip.secure import SIPS_NOT_ALLOWED, SIPS_REQUIRED, is_secure, secured_text
 from sidestream.sip.uri import OpaqueUri, SipUri, parse_uri
@@ -25,6 +27,10 @@ BODY_HEADERS = (
     "Info-Package",
 )
 """Headers that belong to a body and cross with it."""
+
+
+AS_WRITTEN = Numbering()
+"""Leaves every number as it is."""
 
 
 def contact_value(identity: ServerIdentity, transport: str) -> str:
@@ -55,22 +61,37 @@ def target_uri(requested: str, peer: str) -> str:
 
 
 def first_invite(
-    original: Request, uri: str, call_id: str, local_tag: str, *, anonymous: bool = False
+    original: Request,
+    uri: str,
+    call_id: str,
+    local_tag: str,
+    *,
+    numbering: Numbering = AS_WRITTEN,
+    anonymous: bool = False,
 ) -> Request:
     """The INVITE that begins the callee's leg, but for Contact, body and passed headers (RFC 3261 8.1.1).
 
-    The identities stay as the caller wrote them, unless From is to be anonymous. Dialog and hop are ours.
+    The identities stay as the caller wrote them, but for their numbers, and unless From is to be anonymous.
+    Dialog and hop are ours.
     Max-Forwards counts on, so that a loop through several gateways ends (RFC 3261 16.6 step 3).
     """
     headers = Headers()
     forwards = original.max_forwards
     headers.add("Max-Forwards", str(MAX_FORWARDS if forwards is None else max(forwards - 1, 0)))
-    known = original.from_.without_params().with_tag(local_tag)
+    known = replace(original.from_, uri=numbering.caller(original.from_.uri), params={"tag": local_tag})
     headers.add("From", anonymous_from(local_tag) if anonymous else str(known))
-    headers.add("To", str(original.to.without_params()))
+    headers.add("To", str(_to(original, numbering)))
     headers.add("Call-ID", call_id)
     headers.add("CSeq", "1 INVITE")
     return Request("INVITE", uri, headers)
+
+
+def _to(original: Request, numbering: Numbering) -> NameAddr:
+    """To, with the called number where it has the number of the Request-URI."""
+    known = original.to.without_params()
+    if number_in(known.uri) != number_in(parse_uri(original.uri)):
+        return known
+    return replace(known, uri=renumbered(known.uri, numbering.called))
 
 
 def dress_request(

@@ -1,6 +1,7 @@
 """Who takes part in a call, read from its messages."""
 
 from sidestream.call.facts import Participant, Role
+from sidestream.call.numbers import number_in
 from sidestream.call.privacy import Privacy
 from sidestream.call.side import Side
 from sidestream.sip.errors import ParseError
@@ -35,8 +36,7 @@ def updated(known: Participant, message: Message) -> Participant:
 
 def called_number(invite: Request) -> str:
     """What routes are matched on: the number of the Request-URI, else its user part, else nothing."""
-    uri = parse_uri(invite.uri)
-    return _number(uri) or getattr(uri, "user", None) or ""
+    return number_in(parse_uri(invite.uri))
 
 
 def asserted_identity(headers: Headers) -> NameAddr | None:

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Protocol
 
+from sidestream.call.numbers import NUMBER_MAX, NumberRules
 from sidestream.call.setup import PeerHop
 from sidestream.sip.hop import Source
 
@@ -111,10 +112,12 @@ class Route:
     """Trunk that it goes to."""
     pattern: re.Pattern[str] | None = None
     """Searched in the called number; None matches any."""
+    numbers: NumberRules = field(default_factory=NumberRules)
+    """What becomes of the numbers of its calls."""
 
 
-CALLED_MAX = 128
-"""Characters; what is longer is no number, fits no pattern, and costs the search no time."""
+CALLED_MAX = NUMBER_MAX
+"""Characters; what is longer fits no pattern, and costs the search no time."""
 
 
 def first_route(routes: Sequence[Route], source: str, called: str) -> Route | None:
@@ -123,7 +126,7 @@ def first_route(routes: Sequence[Route], source: str, called: str) -> Route | No
     Args:
         routes: The account's routes, in order.
         source: Name of the trunk that the call came from.
-        called: User part of the Request-URI (or the number of a tel URI).
+        called: User part of the Request-URI (or the number of a tel URI), as the trunk's rules made it.
     """
     for route in routes:
         if route.source == source and (route.pattern is None or _fits(route.pattern, called)):

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sidestream.call.features import EVERYTHING, Features
 from sidestream.call.headers_policy import HeaderPolicy
+from sidestream.call.numbers import Numbering
 from sidestream.sdp.negotiate import MediaAddress
 from sidestream.sdp.protection import Protection
 from sidestream.sip.digest_client import DigestClient
@@ -106,3 +107,5 @@ class CallSetup:
     """Makes unique, unguessable tokens for tags and Call-IDs (RFC 3261 19.3: at least 32 random bits)."""
     limits: CallLimits = field(default_factory=CallLimits)
     headers: HeaderPolicy = field(default_factory=HeaderPolicy)
+    numbering: Numbering = field(default_factory=Numbering)
+    """What becomes of the numbers on their way to the callee."""

@@ -35,6 +35,7 @@ from sidestream.config.kinds import (
     Unavailable,
     Whole,
 )
+from sidestream.config.numbering import NUMBER, Numbers, TrunkNumbers
 from sidestream.config.observing import Hep, Trace
 from sidestream.config.shapes import Key, ListOf, MapOf
 from sidestream.config.signalling import Dns, Protection
@@ -70,6 +71,7 @@ from sidestream.config.values import (
 _DNS: Final = Dns()
 _PROTECTION: Final = Protection()
 _TRACE: Final = Trace()
+_NO_NUMBERS: Final = TrunkNumbers()
 _MEDIA_PORTS: Final = PortRange(20000, 29999)
 _NAME: Final = Text("a name of 1 to 64 characters of A-Z a-z 0-9 . _ -", r"[A-Za-z0-9._-]{1,64}")
 _CODEC: Final = Text("a codec such as PCMU", r"[A-Za-z0-9._-]{1,32}")
@@ -265,6 +267,11 @@ class Trunk:
     (RFC 3325): `P-Asserted-Identity`, `P-Preferred-Identity` and `Remote-Party-ID` cross only from a trusted
     trunk to a trusted trunk. To one that is not trusted, what the caller's `Privacy` asks for is done here
     (RFC 3323). Write `false` for a far side that you have no agreement with."""
+    caller_id: Annotated[str | None, NUMBER] = None
+    """Number that calls to this trunk present in `From` in place of the caller's, unless the caller is
+    anonymous. Asserted identities stay."""
+    numbers: TrunkNumbers = _NO_NUMBERS
+    """How numbers are rewritten on their way from it and to it."""
     codecs: Annotated[tuple[str, ...], ListOf(_CODEC, 1, 32)] = ("PCMU", "PCMA", "telephone-event")
     """Codecs that a call on this trunk may use. Audio is relayed as it is, whatever the codec; streams can
     hear PCMU, PCMA and L16."""
@@ -527,7 +534,10 @@ class Route:
     target: Annotated[str, _NAME, Key("to")]
     """Voice service that it goes to."""
     match: Annotated[re.Pattern[str] | None, Pattern()] = None
-    """Regular expression that is searched in the called number; without it every number fits."""
+    """Regular expression that is searched in the called number, as the rules of the trunk made it; without it
+    every number fits."""
+    numbers: Numbers | None = None
+    """How numbers are rewritten on this route."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ from sidestream.config.model import (
     TrunkAuth,
     VoiceService,
 )
+from sidestream.config.numbering import E164, Rewrite
 from sidestream.config.problems import Finding, KeyPath
 from sidestream.config.shapes import shapes_of
 from sidestream.config.signalling import Dns
@@ -69,6 +70,8 @@ RULES: Final = (
     Rule(Node, ("sip", "media", "advertise"), node_rules.addresses_can_be_told),
     Rule(Node, ("media", "advertise"), node_rules.addresses_are_of_one_family),
     Rule(Dns, ("ttl_min", "ttl_max"), node_rules.dns_times_fit),
+    Rule(Rewrite, ("match", "replace"), service_rules.replacements_name_groups),
+    Rule(E164, ("national_prefix", "international_prefix"), service_rules.prefixes_differ),
     Rule(TrunkAuth, ("any_source", "require_auth"), service_rules.any_source_is_authenticated),
     Rule(TrunkAuth, ("algorithms",), service_rules.algorithms_stand_once),
     Rule(Registration, ("aor",), service_rules.registrations_have_a_user),

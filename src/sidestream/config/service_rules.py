@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from typing import Final
@@ -16,6 +17,7 @@ from sidestream.config.model import (
     TrunkAuth,
     VoiceService,
 )
+from sidestream.config.numbering import E164, Rewrite
 from sidestream.config.problems import Finding, KeyPath
 from sidestream.config.signalling import UnknownSources
 from sidestream.config.values import (
@@ -161,6 +163,24 @@ def _socket_of(uri: PeerUri) -> str:
     except ValueError:
         host = uri.host.lower().rstrip(".")
     return f"{host} port {uri.port}"
+
+
+def replacements_name_groups(rewrite: Rewrite) -> Iterator[Finding]:
+    """A replacement names no group that its expression does not have."""
+    named = max((int(each) for each in re.findall(r"\\([1-9])", rewrite.replace)), default=0)
+    if named > rewrite.match.groups:
+        message = f"\\{named} is a group that the expression does not have: it has {rewrite.match.groups}"
+        yield Finding(
+            ("replace",), message, "Put what is to be kept into ( ) in match, or name another group"
+        )
+
+
+def prefixes_differ(plan: E164) -> Iterator[Finding]:
+    """The prefixes of a numbering plan differ, and the national one does not begin with the other."""
+    if plan.national_prefix.startswith(plan.international_prefix):
+        other = plan.international_prefix
+        message = f"national numbers would be read as international ones, which begin with {other}"
+        yield Finding(("national_prefix",), message, "Correct one of the prefixes")
 
 
 def any_source_is_authenticated(auth: TrunkAuth) -> Iterator[Finding]:

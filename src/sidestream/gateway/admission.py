@@ -3,10 +3,11 @@
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from typing import Final
 
+from sidestream.call.numbers import Numbering
 from sidestream.call.overload import Overload, marks_for
 from sidestream.call.participants import called_number
 from sidestream.call.peer_health import PeerBook
@@ -28,6 +29,7 @@ from sidestream.config.values import PeerUri, Verify
 from sidestream.gateway.doorkeeper import Asked, Doorkeeper, HeaderLines, Rejected, TrunkKey, passwords_of
 from sidestream.gateway.ids import new_token
 from sidestream.gateway.names import numeric
+from sidestream.gateway.numbering import inbound_of, outbound_of, rules_of
 from sidestream.sip.digest_client import DigestClient
 from sidestream.sip.guard import SourceTable
 from sidestream.sip.hop import Source
@@ -59,6 +61,8 @@ class Admitted:
     """Answers what the caller's trunk asks, in requests that we send there."""
     callee_auth: DigestClient | None = None
     """Answers what the callee's trunk asks."""
+    numbering: Numbering = field(default_factory=Numbering)
+    """What becomes of its numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +151,10 @@ class Admission:
             for account, service in configuration.services()
             if service.trunk is not None
         }
+        self._rules = {
+            (account.name, service.name): (inbound_of(service.trunk), outbound_of(service.trunk))
+            for account, service in configuration.services()
+        }
         self.clients: Mapping[TrunkKey, DigestClient] = {
             key: DigestClient(auth.username, auth.password.reveal(), auth.realm, new_token)
             for key, auth in passwords_of(configuration).items()
@@ -224,7 +232,8 @@ class Admission:
         if slug is not None:
             wait = self.overload.retry_after() if slug is Slug.OVERLOAD else None
             return Refused(slug, account.name, trunk.trunk, wait=wait)
-        called = called_number(invite)
+        inbound, _ = self._rules[trunk.account, trunk.trunk]
+        called = inbound.called(called_number(invite))
         route = first_route(self._routes[account.name], trunk.trunk, called)
         if route is None:
             return Refused(Slug.NO_ROUTE, account.name, trunk.trunk, f"no route for {called!r}")
@@ -240,7 +249,10 @@ class Admission:
             )
         if not self._bucket.take(now):
             return Refused(Slug.RATE_LIMIT, account.name, trunk.trunk)
-        return self._take(account, caller, callee, self._health.order(peers, now))
+        _, outbound = self._rules[account.name, callee.name]
+        numbering = Numbering((inbound, route.numbers, outbound), callee.trunk.caller_id)
+        taken = self._take(account, caller, callee, self._health.order(peers, now))
+        return replace(taken, numbering=numbering)
 
     def release(self, admitted: Admitted) -> None:
         """Take the call out of the counts."""
@@ -335,7 +347,9 @@ def _stranger(source: Source) -> str:
 
 
 def _routes_of(account: Account) -> tuple[Route, ...]:
-    return tuple(Route(route.source, route.target, route.match) for route in account.routes)
+    return tuple(
+        Route(route.source, route.target, route.match, rules_of(route.numbers)) for route in account.routes
+    )
 
 
 def _through(trunk: Trunk) -> tuple[str, ...]:

@@ -414,6 +414,7 @@ class Calls:
             caller=self._leg(admitted.caller, media.caller_port, admitted.caller_auth),
             callee=self._leg(admitted.callee, media.callee_port, admitted.callee_auth),
             peers=admitted.peers,
+            numbering=admitted.numbering,
             identity=self._parts.identity,
             token=new_token,
             limits=CallLimits(max_duration=self._parts.node.limits.max_call_duration),

@@ -20,6 +20,7 @@ def test_every_section_is_reached() -> None:
         *("Peer", "MediaStreamIntegration", "EndpointAuth", "Basic", "SiprecIntegration", "Route"),
         *("RecordingServer", "RecorderAuth", "Registration", "Dns", "Protection", "Trace", "PeerTls"),
         "Hep",
+        *("TrunkNumbers", "Numbers", "E164", "Rewrite"),
     }
 
 
@@ -32,7 +33,7 @@ def test_every_key_has_a_kind_or_is_a_section() -> None:
 
 def test_names_in_the_file_are_those_of_the_contract() -> None:
     names = {section.__name__: {shape.name for shape in shapes_of(section)} for section in sections()}
-    assert names["Route"] == {"from", "to", "match"}
+    assert names["Route"] == {"from", "to", "match", "numbers"}
     assert "url" in names["MediaStreamIntegration"]
     trunk = {"peers", "match", "auth", "codecs", "srtp", "options_ping", "max_calls", "message_rate"}
     assert trunk <= names["Trunk"]

@@ -1,4 +1,5 @@
 import random
+import re
 from dataclasses import replace
 
 import pytest
@@ -6,6 +7,7 @@ import pytest
 from sidestream.call.peer_health import PeerBook
 from sidestream.call.routing import PeerAddress
 from sidestream.call.verdict import Slug
+from sidestream.config.numbering import E164, Numbers, Rewrite, TrunkNumbers
 from sidestream.config.uris import parse_peer
 from sidestream.gateway.admission import Admission, Admitted, Refused, TokenBucket
 from unit.gateway.samples import configuration, request, source
@@ -151,3 +153,28 @@ def test_a_trunk_with_an_outbound_proxy_preloads_it() -> None:
     first = admitted(Admission(whole, 0.0)).peers[0]
     assert first.routes == ("<sip:192.0.2.99;lr>",)
     assert first.way == "sip:192.0.2.99;lr"
+
+
+def test_numbers_are_those_of_the_trunk_when_a_route_is_looked_for() -> None:
+    whole = configuration()
+    (account,) = whole.accounts
+    carrier, desk = account.voice_services
+    assert carrier.trunk is not None
+    assert desk.trunk is not None
+    inbound = TrunkNumbers(inbound=Numbers(e164=E164(country="49")))
+    outbound = TrunkNumbers(outbound=Numbers(called=(Rewrite(match=re.compile("^[+]49"), replace="0"),)))
+    onward = Numbers(called=(Rewrite(match=re.compile("23$"), replace="99"),))
+    services = (
+        replace(carrier, trunk=replace(carrier.trunk, numbers=inbound)),
+        replace(desk, trunk=replace(desk.trunk, numbers=outbound, caller_id="+49301")),
+    )
+    route = replace(account.routes[0], match=re.compile("^[+]4930"), numbers=onward)
+    numbered = replace(account, voice_services=services, routes=(route,))
+    admission = Admission(replace(whole, accounts=(numbered,)), 0.0)
+    decision = admission.admit(request(called="030555123"), source(), 0.0)
+    assert isinstance(decision, Admitted)
+    assert decision.numbering.called("030555123") == "030555199"
+    assert decision.numbering.calling("0049301234") == "+49301234"
+    assert decision.numbering.caller_id == "+49301"
+    refused = admission.admit(request(called="040555123"), source(), 0.0)
+    assert refused == Refused(Slug.NO_ROUTE, "acme", "carrier", "no route for '+4940555123'")
