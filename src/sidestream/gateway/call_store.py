@@ -8,15 +8,14 @@ and let go of.
 import contextlib
 import os
 import sqlite3
-import threading
 import time
 import zlib
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sidestream.gateway.writer_thread import WriterThread
 from sidestream.observe.call_trace import CallTrace, pack, unpack
 from sidestream.observe.logging import Logger, logger
 
@@ -85,7 +84,7 @@ class StoreCounts:
     used_bytes: int = 0
 
 
-class CallStore:
+class CallStore(WriterThread[EndedCall]):
     """Writes ended calls in a directory, and finds them again.
 
     Args:
@@ -95,23 +94,15 @@ class CallStore:
     """
 
     def __init__(self, directory: Path, limits: StoreLimits, log: Logger | None = None) -> None:
+        super().__init__("trace")
         self._path = directory / FILE
         self._limits = limits
         self._log = log or logger(part="trace")
-        self._waiting: deque[EndedCall] = deque()
-        self._changed = threading.Condition()
-        self._closing = False
         self._failing = False
         self._swept_at = 0.0
         """When room was made last; 0: it is to be made before anything is written."""
-        self._thread = threading.Thread(target=self._run, name="trace", daemon=True)
         self.waiting_bytes = 0
         self.counts = StoreCounts()
-
-    @property
-    def waiting(self) -> int:
-        """How many calls are not written yet."""
-        return len(self._waiting)
 
     def open(self) -> None:
         """Start writing."""
@@ -127,15 +118,6 @@ class CallStore:
             self.waiting_bytes += call.size
             if len(self._waiting) == 1:
                 self._changed.notify()
-
-    def close(self, timeout: float = 5.0) -> bool:
-        """Write what waits and stop; returns whether all of it is on disk."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
-        if self._thread.ident is not None:
-            self._thread.join(timeout)
-        return not self._waiting and not self._thread.is_alive()
 
     # --- reading, from any thread ------------------------------------------------------------------------
 

@@ -6,13 +6,12 @@ such records is one given up, counted, and put into the log instead.
 """
 
 import os
-import threading
-from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from sidestream.gateway.writer_thread import WriterThread
 from sidestream.observe.logging import Logger, logger
 
 CURRENT: Final = "calls.jsonl"
@@ -37,7 +36,7 @@ class JournalCounts:
     lost: int = 0
 
 
-class Journal:
+class Journal(WriterThread[bytes]):
     """Appends records to `calls.jsonl` in a directory.
 
     Args:
@@ -49,21 +48,13 @@ class Journal:
     def __init__(
         self, directory: Path, *, rotate_bytes: int = ROTATE_BYTES, log: Logger | None = None
     ) -> None:
+        super().__init__("journal")
         self._directory = directory
         self._rotate_bytes = rotate_bytes
         self._log = log or logger(part="journal")
-        self._waiting: deque[bytes] = deque()
-        self._changed = threading.Condition()
-        self._closing = False
         self._failing = False
         self._file = -1
         self.counts = JournalCounts()
-        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
-
-    @property
-    def waiting(self) -> int:
-        """How many records are not written yet."""
-        return len(self._waiting)
 
     def open(self) -> None:
         """Open the file and start writing; a line torn by a crash is cut off first.
@@ -85,19 +76,6 @@ class Journal:
             self._waiting.append(record)
             if len(self._waiting) == 1:
                 self._changed.notify()
-
-    def close(self, timeout: float = 5.0) -> bool:
-        """Write what waits and stop; returns whether everything is on disk.
-
-        Args:
-            timeout: seconds to wait for a slow disk.
-        """
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
-        if self._thread.ident is not None:
-            self._thread.join(timeout)
-        return not self._waiting and not self._thread.is_alive()
 
     def _run(self) -> None:
         while True:
