@@ -105,6 +105,13 @@ class Gateway:
             assert time.monotonic() < deadline, f"calls are left behind: {now}"
             time.sleep(0.05)
 
+    def wait_traced(self, calls: int, seconds: float = 20.0) -> None:
+        """Wait until the traces of so many calls are on disk; the first one opens their file."""
+        deadline = time.monotonic() + seconds
+        while self.metrics()['sidestream_trace_calls_total{outcome="written"}'] < calls:
+            assert time.monotonic() < deadline, "traces are not written"
+            time.sleep(0.05)
+
     def footprint(self) -> "Footprint":
         """Return what the gateway holds at this moment."""
         process = Path(f"/proc/{self.process.pid}")

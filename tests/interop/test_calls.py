@@ -122,6 +122,7 @@ def test_1000_calls_at_50_a_second_and_nothing_left_behind(tmp_path: Path) -> No
     with gateway(tmp_path) as site:
         carry(site, tmp_path, "basic", Load(calls=50, rate=50, pause_ms=100))
         site.wait_idle()
+        site.wait_traced(50)
         before = site.footprint()
         carry(site, tmp_path, "basic", load)
         site.wait_idle()

@@ -401,6 +401,7 @@ def test_200_recorded_calls_and_nothing_left_behind(tmp_path: Path) -> None:
             load = Load(calls=20, rate=10, pause_ms=300)
             run_pair(site, tmp_path, "basic_caller", "basic_callee", (load, load))
             site.wait_idle(20)
+            site.wait_traced(20)
             before = site.footprint()
             load = Load(calls=200, rate=20, pause_ms=1000)
             run_pair(site, tmp_path, "basic_caller", "basic_callee", (load, load))
