@@ -165,3 +165,9 @@ def statuses(messages: list[Message]) -> list[int]:
 def methods(messages: list[Message]) -> list[str]:
     """Return the methods of requests."""
     return [message.method for message in messages if isinstance(message, Request)]
+
+
+def short(message: object) -> str:
+    """Return a request's method or a response's status."""
+    assert message is not None
+    return message.method if isinstance(message, Request) else str(getattr(message, "status", ""))
