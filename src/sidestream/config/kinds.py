@@ -31,7 +31,6 @@ from sidestream.config.values import (
 from sidestream.errors import Fault, SidestreamError
 
 SECRET_FILE_MAX: Final = 64 * 1024
-CERTIFICATE_FILE_MAX: Final = 4 * 1024 * 1024
 TEXT_MAX: Final = 4096
 
 _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h)\Z")

@@ -30,6 +30,7 @@ from sidestream.gateway.doorkeeper import Asked, Doorkeeper, HeaderLines, Reject
 from sidestream.gateway.ids import new_token
 from sidestream.gateway.names import numeric
 from sidestream.gateway.numbering import inbound_of, outbound_of, rules_of
+from sidestream.gateway.token_bucket import TokenBucket
 from sidestream.sip.digest_client import DigestClient
 from sidestream.sip.guard import SourceTable
 from sidestream.sip.hop import Source
@@ -83,25 +84,6 @@ class Refused:
     def retry_after(self) -> int | None:
         """Seconds for `Retry-After`."""
         return RETRY_AFTER_S.get(self.slug) if self.wait is None else self.wait
-
-
-class TokenBucket:
-    """Lets `rate` pass each second, and as many at once after a pause of a second."""
-
-    def __init__(self, rate: float, now: float) -> None:
-        self._rate = rate
-        self._burst = max(1.0, rate)
-        self._tokens = self._burst
-        self._at = now
-
-    def take(self, now: float) -> bool:
-        """Take one, if there is one; `now` is in monotonic seconds."""
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
-        self._at = now
-        if self._tokens < 1.0:
-            return False
-        self._tokens -= 1.0
-        return True
 
 
 class Admission:

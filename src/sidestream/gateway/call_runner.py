@@ -47,6 +47,7 @@ from sidestream.gateway.engine_messages import CallClosed, CallFailed, CallStats
 from sidestream.gateway.media import CallMedia, Media, MediaError
 from sidestream.gateway.names import NameNotResolvedError, Names, numeric
 from sidestream.gateway.next_hop import hops_of
+from sidestream.gateway.nobody import nobody
 from sidestream.gateway.peer_pings import peer_of
 from sidestream.gateway.quality_watch import QualityWatch
 from sidestream.gateway.recorder import Gate
@@ -155,14 +156,6 @@ class CallEnd:
     verdict: Verdict
     sides: list[SideStats] = field(default_factory=list)
     media_closed: bool = False
-
-
-def _nobody() -> None:
-    """Hear that a stream or recording is over, and do nothing."""
-
-
-def _nothing(_detail: str) -> None:
-    """End no call: it has ended."""
 
 
 class CallRunner:
@@ -509,7 +502,7 @@ class CallRunner:
             self._watchdog.cancel()
         self._keys.finished(self, end)
         # Without this ring the whole call is let go of here; else it waits for the collector.
-        self._followers.attach(_nobody, _nothing)
+        self._followers.attach(nobody, nobody)
 
     def _collapse(self) -> None:
         """End the call after an error of ours: by its own rules if they still work, else without a word."""

@@ -34,7 +34,7 @@ from sidestream.call.setup import CallLimits, CallSetup, LegSetup, ServerIdentit
 from sidestream.call.verdict import RULES, Slug, Verdict, verdict
 from sidestream.config.model import Node, Trunk, VoiceService
 from sidestream.config.values import Redirect, Srtp
-from sidestream.gateway.admission import Admission, Admitted, Refused, TokenBucket
+from sidestream.gateway.admission import Admission, Admitted, Refused
 from sidestream.gateway.call_log import log_ending
 from sidestream.gateway.call_runner import CallEnd, CallRunner, CallStart, CallTools
 from sidestream.gateway.clock import Clock
@@ -44,6 +44,7 @@ from sidestream.gateway.hep_exporter import HepExporter
 from sidestream.gateway.ids import new_id, new_token, new_traceparent
 from sidestream.gateway.journal import Journal
 from sidestream.gateway.media import CallMedia, MediaError
+from sidestream.gateway.nobody import nobody
 from sidestream.gateway.quality_watch import count_quality
 from sidestream.gateway.recording_plan import choose_recordings
 from sidestream.gateway.recordings import Recordings
@@ -58,6 +59,7 @@ from sidestream.gateway.records import (
 from sidestream.gateway.stream_plan import CallFacts, choose_streams
 from sidestream.gateway.stream_runner import CallClock, StreamTools
 from sidestream.gateway.streamer import CallStreams
+from sidestream.gateway.token_bucket import TokenBucket
 from sidestream.gateway.trace import Traces
 from sidestream.gateway.traced_log import TracedLog
 from sidestream.observe import metrics
@@ -112,10 +114,6 @@ class _Entry:
     servers: deque[ServerKey] = field(default_factory=deque)
 
 
-def _nobody(_host: str) -> None:
-    """Take note of no address."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallsParts:
     """What the table works with."""
@@ -131,7 +129,7 @@ class CallsParts:
     hep: HepExporter | None = None
     clock: Clock
     log: Logger
-    acquaint: Callable[[str], None] = _nobody
+    acquaint: Callable[[str], None] = nobody
     """Told the address of a request that belongs to a call: it is no stranger."""
 
 

@@ -22,6 +22,7 @@ from sidestream.gateway.engine_messages import (
 )
 from sidestream.gateway.media import CallMedia, Media, MediaError
 from sidestream.gateway.names import NameNotResolvedError, Names, numeric
+from sidestream.gateway.nobody import nobody
 from sidestream.gateway.recording_plan import silent_target, stream_target
 from sidestream.observe.logging import Logger
 from sidestream.siprec.commands import StartMedia, StopMedia
@@ -177,8 +178,8 @@ class RecordingMedia:
 
     def let_go(self) -> None:
         """Tell nobody any more: the recording is over, and its record is written."""
-        self._tell, self._on_closed = _tell_nobody, _nobody
-        self._guard = self._in_turn = _do_nothing
+        self._tell, self._on_closed = nobody, nobody
+        self._guard = self._in_turn = nobody
 
     async def _start_named(self, copy: _Copy, stream: StreamResult) -> None:
         """Look up an address that a recorder gave as a name (RFC 8866 section 5.7)."""
@@ -245,18 +246,6 @@ class RecordingMedia:
                 self._on_closed()
             case _:
                 assert_never(event)
-
-
-def _tell_nobody(_news: MediaNews) -> None:
-    """Tell no session: the recording is over."""
-
-
-def _do_nothing(_step: Callable[[], None]) -> None:
-    """Take no step: the recording is over."""
-
-
-def _nobody() -> None:
-    """Hear that a copy is closed, and do nothing."""
 
 
 def _host_of(stream: StreamResult) -> str | None:

@@ -13,6 +13,7 @@ from sidestream.call.side import Side
 from sidestream.gateway.ids import new_token
 from sidestream.gateway.media import CallMedia, Media
 from sidestream.gateway.names import Names
+from sidestream.gateway.nobody import nobody
 from sidestream.gateway.recording_log import RecordingLog
 from sidestream.gateway.recording_media import RecordingMedia
 from sidestream.gateway.recording_plan import (
@@ -398,7 +399,7 @@ class RecordingRunner:
     def let_go(self) -> None:
         """Forget whom it would tell: it is over, and its record is written."""
         self._media.let_go()
-        self._guard = _do_nothing
+        self._guard = nobody
 
     # --- orders --------------------------------------------------------------------------------------------
 
@@ -577,7 +578,3 @@ class RecordingRunner:
             sessions=list(self._log.sessions.values()),
             paused=self._pauses.closed,
         )
-
-
-def _do_nothing(_step: Step) -> None:
-    """Take no step: the recording is over."""

@@ -8,6 +8,7 @@ from typing import Final
 
 from sidestream.call.commands import NextHop
 from sidestream.gateway.next_hop import hops_of
+from sidestream.gateway.nobody import nobody
 from sidestream.gateway.sip_orders import SipOrders
 from sidestream.observe.logging import Logger
 from sidestream.sip.events import ClientKey
@@ -76,7 +77,7 @@ class RecordingSip:
         for session in {*self._queues, *self._lookups, *(session for session, _ in self._sent)}:
             self.drop(session)
         # Without this ring a recording is let go of with its call; else it waits for the collector.
-        self._note, self._tell, self._guard = _note_nothing, _tell_nobody, _do_nothing
+        self._note, self._tell, self._guard = nobody, nobody, nobody
 
     def _queue(self, order: SendRequest | SendAck) -> None:
         queue = self._queues.setdefault(order.session, deque())
@@ -142,15 +143,3 @@ class RecordingSip:
         if waiting is not None:
             waiting.clear()
         self._tell(RequestTransportFailed(session, request_id, "given up before it was sent"))
-
-
-def _note_nothing(_key: ClientKey, _session: int, _request_id: int) -> None:
-    """Note no transaction: the recording is over."""
-
-
-def _tell_nobody(_event: SessionEvent) -> None:
-    """Tell no session: the recording is over."""
-
-
-def _do_nothing(_step: Callable[[], None]) -> None:
-    """Take no step: the recording is over."""

@@ -36,6 +36,7 @@ from sidestream.gateway.engine_messages import (
 )
 from sidestream.gateway.media import CallMedia, Media, MediaError
 from sidestream.gateway.names import NameNotResolvedError, Names
+from sidestream.gateway.nobody import nobody
 from sidestream.gateway.records import StreamRecord, delivery, describe
 from sidestream.gateway.stream_plan import (
     CHANNELS,
@@ -252,8 +253,7 @@ class StreamRunner:
         self._tools.metrics.count(metrics.STREAMS, verdict.slug.value, verdict.result.value)
         write = self._log.warning if verdict.result is StreamResult.FAILED else self._log.info
         write("stream ended", **describe(verdict), connections=self._session.connections)
-        # Without these rings a stream is let go of with its call; else both wait for the collector.
-        on_over, self._on_over, self._guard = self._on_over, _tell_nobody, _ignore
+        on_over, self._on_over, self._guard = self._on_over, nobody, nobody
         on_over()
 
     def record(self) -> StreamRecord:
@@ -415,14 +415,6 @@ class StreamRunner:
 
 def _run(step: Callable[[], None]) -> None:
     step()
-
-
-def _ignore(step: Callable[[], None]) -> None:
-    """What comes after the end is nobody's any more."""
-
-
-def _tell_nobody() -> None:
-    """The end has been told."""
 
 
 def _failure_of(reason: str) -> AttemptFailure:

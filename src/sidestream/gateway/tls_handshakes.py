@@ -13,6 +13,7 @@ import structlog
 from sidestream.gateway.clock import Clock
 from sidestream.gateway.sip_options import StackCounts, StreamLimits
 from sidestream.gateway.tls_wire import TlsWire
+from sidestream.gateway.token_bucket import TokenBucket
 from sidestream.sip.tls_failure import TlsFailure, TlsTrouble
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -57,8 +58,7 @@ class Handshakes:
         self._ours: deque[TlsWire] = deque()
         self._theirs: deque[TlsWire] = deque()
         self._turning = False
-        self._log_tokens = float(LOG_LINES_PER_S)
-        self._log_at = clock.monotonic()
+        self._log_lines = TokenBucket(LOG_LINES_PER_S, clock.monotonic())
         self._unlogged = 0
 
     def __len__(self) -> int:
@@ -160,14 +160,10 @@ class Handshakes:
             asyncio.get_running_loop().call_soon(self._take_turns)
 
     def _may_log(self) -> bool:
-        now = self._now()
-        tokens = self._log_tokens + (now - self._log_at) * LOG_LINES_PER_S
-        self._log_tokens, self._log_at = min(float(LOG_LINES_PER_S), tokens), now
-        if self._log_tokens < 1.0:
+        may = self._log_lines.take(self._now())
+        if not may:
             self._unlogged += 1
-            return False
-        self._log_tokens -= 1.0
-        return True
+        return may
 
 
 def _direction(wire: TlsWire) -> str:

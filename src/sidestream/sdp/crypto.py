@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Final
 
 from sidestream.sdp.errors import NegotiationError, SdpError, WarningCode
-from sidestream.sdp.model import INLINE_KEY, SECURE_RTP, Attribute, MediaDescription, SessionDescription
+from sidestream.sdp.model import SECURE_RTP, Attribute, MediaDescription, SessionDescription
 
 MAX_TAG_DIGITS: Final = 9
 MIN_LIFETIME: Final = 2**20
@@ -203,11 +203,6 @@ def barred(description: SessionDescription, *, plain: bool, secure: bool) -> Ses
     if all(new is old for new, old in zip(sections, description.media, strict=True)):
         return description
     return SessionDescription(description.lines, tuple(sections))
-
-
-def masked(text: str) -> str:
-    """The same text with every SRTP key in it replaced by `***`."""
-    return INLINE_KEY.sub(r"\1***", text)
 
 
 _TRANSPORT: Final = WarningCode.INCOMPATIBLE_TRANSPORT_PROTOCOL

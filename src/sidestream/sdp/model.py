@@ -68,11 +68,12 @@ _DIRECTIONS: Final = {direction.value: direction for direction in Direction}
 
 
 #: An SRTP key in a `crypto` attribute (RFC 4568 section 6.1), up to its lifetime.
-INLINE_KEY: Final = re.compile(r"(inline:)[A-Za-z0-9+/=]+", re.IGNORECASE)
+_INLINE_KEY: Final = re.compile(r"(inline:)[A-Za-z0-9+/=]+", re.IGNORECASE)
 
 
-def _shown(value: str) -> str:
-    return INLINE_KEY.sub(r"\1***", value)
+def masked(text: str) -> str:
+    """The same text with every SRTP key in it replaced by `***`."""
+    return _INLINE_KEY.sub(r"\1***", text)
 
 
 class Line(NamedTuple):
@@ -83,7 +84,7 @@ class Line(NamedTuple):
 
     def __repr__(self) -> str:
         """As a call, without the keys that it holds."""
-        return f"Line(type={self.type!r}, value={_shown(self.value)!r})"
+        return f"Line(type={self.type!r}, value={masked(self.value)!r})"
 
 
 class Attribute(NamedTuple):
@@ -94,7 +95,7 @@ class Attribute(NamedTuple):
 
     def __repr__(self) -> str:
         """As a call, without the keys that it holds."""
-        value = _shown(self.value) if self.value is not None else None
+        value = masked(self.value) if self.value is not None else None
         return f"Attribute(name={self.name!r}, value={value!r})"
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from email.utils import format_datetime
 from typing import Final
 
@@ -145,12 +144,3 @@ def words_of(response: Response) -> str:
     warning = response.headers.get("Warning")
     said = f"{response.status} {response.reason}".strip()
     return f"{said} ({warning[:200]})" if warning else said
-
-
-def carried_on(request: Request, name: str, value: str) -> Request:
-    """The same request with another header and the next number, as an answer to a challenge."""
-    again = request.copy()
-    again.headers.set(name, value)
-    cseq = again.cseq
-    again.headers.set("CSeq", str(replace(cseq, number=cseq.number + 1)))
-    return again

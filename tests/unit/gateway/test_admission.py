@@ -2,14 +2,12 @@ import random
 import re
 from dataclasses import replace
 
-import pytest
-
 from sidestream.call.peer_health import PeerBook
 from sidestream.call.routing import PeerAddress
 from sidestream.call.verdict import Slug
 from sidestream.config.numbering import E164, Numbers, Rewrite, TrunkNumbers
 from sidestream.config.uris import parse_peer
-from sidestream.gateway.admission import Admission, Admitted, Refused, TokenBucket
+from sidestream.gateway.admission import Admission, Admitted, Refused
 from unit.gateway.samples import configuration, request, source
 
 
@@ -98,14 +96,6 @@ def test_a_named_peer_is_known_once_its_name_is() -> None:
     assert (decision.caller.name, decision.callee.name) == ("desk", "carrier")
     admission.learn_peers(("acme", "desk"), ())
     assert refusal(admission, host="203.0.113.5") is Slug.UNKNOWN_TRUNK
-
-
-@pytest.mark.parametrize("rate", [1, 5, 200])
-def test_a_bucket_passes_its_rate_over_time(rate: int) -> None:
-    bucket = TokenBucket(rate, 0.0)
-    passed = sum(bucket.take(step / 1000) for step in range(10_000))
-    # The burst of one second at the beginning, then the rate; the last token may be due just afterwards.
-    assert passed in {rate * 11 - 1, rate * 11}
 
 
 def test_a_peer_that_is_down_comes_after_those_that_are_up() -> None:

@@ -13,12 +13,11 @@ from sidestream.sdp.crypto import (
     KeyMaterial,
     agreed_keys,
     barred,
-    masked,
     parse_crypto,
     usable_lines,
 )
 from sidestream.sdp.errors import NegotiationError
-from sidestream.sdp.model import MediaDescription, SessionDescription
+from sidestream.sdp.model import MediaDescription, SessionDescription, masked
 from sidestream.sdp.parser import parse
 
 KEY = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz"
